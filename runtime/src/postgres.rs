@@ -1,0 +1,65 @@
+//! The connection to Postgres.
+
+use std::str::FromStr;
+use std::time::Duration;
+
+use sqlx::PgPool;
+use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
+
+use crate::{Error, require};
+
+/// How long a caller waits for a connection before it hears that there is none.
+const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// The settings of the connection to Postgres.
+#[derive(Debug, Clone, clap::Args)]
+#[group(id = "postgres-arguments")]
+pub struct PostgresArguments {
+    /// The data base, as postgres://user:password@host:port/name (required).
+    #[arg(
+        long,
+        env = "ACTCORE_DB_URL",
+        hide_env_values = true,
+        value_name = "URL",
+        help_heading = "Postgres"
+    )]
+    pub database_url: Option<String>,
+
+    /// The most connections that this process holds.
+    #[arg(
+        long,
+        env = "ACTCORE_DB_MAX_CONNECTIONS",
+        default_value_t = 10,
+        value_name = "N",
+        help_heading = "Postgres"
+    )]
+    pub database_max_connections: u32,
+}
+
+impl PostgresArguments {
+    /// A pool that connects when it is first used, so that a process comes up while Postgres is
+    /// away. Fails only when the URL is missing or malformed.
+    pub fn pool(&self, program: &str) -> Result<PgPool, Error> {
+        let url = require(
+            self.database_url.as_deref(),
+            "ACTCORE_DB_URL",
+            "set it to postgres://user:password@host:port/name",
+        )?;
+        // The predecessor's URLs name a Python driver after the scheme.
+        let url = url.replacen("postgresql+asyncpg://", "postgres://", 1);
+        let options = PgConnectOptions::from_str(&url)
+            .map_err(|error| Error::InvalidSetting {
+                variable: "ACTCORE_DB_URL",
+                value: "(hidden)".to_owned(),
+                problem: format!("{error}; write postgres://user:password@host:port/name"),
+            })?
+            .application_name(program);
+        Ok(PgPoolOptions::new()
+            .max_connections(self.database_max_connections)
+            .acquire_timeout(ACQUIRE_TIMEOUT)
+            // An idle process keeps no connection that the server would have to carry.
+            .min_connections(0)
+            .idle_timeout(Duration::from_secs(300))
+            .connect_lazy_with(options))
+    }
+}

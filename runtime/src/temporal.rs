@@ -1,0 +1,113 @@
+//! The connection to Temporal.
+
+use std::time::Duration;
+
+use temporalio_client::{
+    Client, ClientOptions, Connection, ConnectionOptions, GrpcCompression, Url,
+};
+use temporalio_common::telemetry::metrics::TemporalMeter;
+
+use crate::{Backoff, Error, Shutdown, require};
+
+/// The settings of the connection to Temporal.
+#[derive(Debug, Clone, clap::Args)]
+#[group(id = "temporal-arguments")]
+pub struct TemporalArguments {
+    /// Temporal's frontend, as host:port (required).
+    #[arg(
+        long,
+        env = "TEMPORAL_HOST",
+        value_name = "HOST:PORT",
+        help_heading = "Temporal"
+    )]
+    pub temporal_host: Option<String>,
+
+    /// The Temporal namespace that holds our Schedules and workflows.
+    #[arg(
+        long,
+        env = "TEMPORAL_NAMESPACE",
+        default_value = "default",
+        value_name = "NAME",
+        help_heading = "Temporal"
+    )]
+    pub temporal_namespace: String,
+}
+
+impl TemporalArguments {
+    /// Connects, trying again until it succeeds or the process is to stop. Fails at once only
+    /// when the address is missing or malformed.
+    pub async fn connect(
+        &self,
+        identity: &str,
+        meter: Option<TemporalMeter>,
+        shutdown: &Shutdown,
+    ) -> Result<Client, Error> {
+        let options = self.connection_options(identity, meter)?;
+        let mut backoff = Backoff::up_to(Duration::from_secs(15));
+        loop {
+            let connected = shutdown.or(Connection::connect(options.clone())).await;
+            let error: Box<dyn std::error::Error + Send + Sync> = match connected {
+                None => {
+                    return Err(Error::Stopped {
+                        waiting_for: "Temporal",
+                    });
+                }
+                Some(Ok(connection)) => {
+                    let options = ClientOptions::new(self.temporal_namespace.clone()).build();
+                    match Client::new(connection, options) {
+                        Ok(client) => return Ok(client),
+                        Err(error) => Box::new(error),
+                    }
+                }
+                Some(Err(error)) => Box::new(error),
+            };
+            let delay = backoff.next_delay();
+            tracing::warn!(
+                error = crate::describe(error.as_ref()),
+                retry_in_seconds = delay.as_secs(),
+                "unable to connect to Temporal"
+            );
+            if !shutdown.sleep(delay).await {
+                return Err(Error::Stopped {
+                    waiting_for: "Temporal",
+                });
+            }
+        }
+    }
+
+    fn connection_options(
+        &self,
+        identity: &str,
+        meter: Option<TemporalMeter>,
+    ) -> Result<ConnectionOptions, Error> {
+        let host = require(
+            self.temporal_host.as_deref(),
+            "TEMPORAL_HOST",
+            "set it to the address of Temporal's frontend, host:7233",
+        )?;
+        let url = if host.contains("://") {
+            host.to_owned()
+        } else {
+            format!("http://{host}")
+        };
+        let url = url.parse::<Url>().map_err(|error| Error::InvalidSetting {
+            variable: "TEMPORAL_HOST",
+            value: host.to_owned(),
+            problem: format!("{error}; write host:port"),
+        })?;
+        Ok(ConnectionOptions::new(url)
+            .identity(identity.to_owned())
+            .maybe_metrics_meter(meter)
+            .connect_timeout(Duration::from_secs(5))
+            // Gzip, the default, halves the throughput on a near server and saves little: our
+            // payloads are small.
+            .grpc_compression(GrpcCompression::None)
+            .build())
+    }
+}
+
+/// An identity that tells replicas apart in Temporal: the program and its host and process.
+pub fn identity(program: &str) -> String {
+    let host = std::env::var("HOSTNAME").unwrap_or_else(|_| "localhost".to_owned());
+    format!("{program}@{host}:{}", std::process::id())
+}

@@ -1,0 +1,168 @@
+//! The mirror: the definitions as the operator accepted them, for workers and routers.
+
+use domain::ActivityId;
+use serde_json::Value;
+use sqlx::FromRow;
+use uuid::Uuid;
+
+use crate::{Error, Store};
+
+/// The channel on which each change of the mirror is announced (`LISTEN`).
+pub const DEFINITIONS_CHANNEL: &str = "activity_core_definitions";
+
+/// One definition in the mirror.
+#[derive(Debug, Clone, PartialEq, FromRow)]
+pub struct MirrorRow {
+    /// The activity's id.
+    pub activity_id: Uuid,
+    /// The object's namespace.
+    pub namespace: String,
+    /// The object's name.
+    pub name: String,
+    /// The object's UID.
+    pub uid: Uuid,
+    /// The generation of the spec.
+    pub generation: i64,
+    /// The name that people use.
+    pub display_name: String,
+    /// Whether runs are started.
+    pub enabled: bool,
+    /// The event type that is waited for, if any.
+    pub event_type: Option<String>,
+    /// The custom resource's spec.
+    pub spec: Value,
+}
+
+/// What became of a write to the mirror.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum MirrorWrite {
+    /// The row was made or changed.
+    Written,
+    /// The row already said so; nothing was written and nobody was notified.
+    Unchanged,
+}
+
+const COLUMNS: &str = "activity_id, namespace, name, uid, generation, display_name, enabled, \
+                       event_type, spec";
+
+impl Store {
+    /// Brings the mirror row of a definition to what `row` says. Refuses when the activity id
+    /// belongs to another object; a row of an earlier object of the same name gives way.
+    pub async fn write_definition(&self, row: &MirrorRow) -> Result<MirrorWrite, Error> {
+        let mut transaction = self
+            .pool
+            .begin()
+            .await
+            .map_err(Error::query("begin to write a definition"))?;
+        let present: Option<MirrorRow> = sqlx::query_as(sqlx::AssertSqlSafe(format!(
+            "select {COLUMNS} from activity_definitions where activity_id = $1 for update"
+        )))
+        .bind(row.activity_id)
+        .fetch_optional(&mut *transaction)
+        .await
+        .map_err(Error::query("read a definition"))?;
+        match present {
+            Some(present) if present == *row => return Ok(MirrorWrite::Unchanged),
+            Some(present) if present.uid != row.uid => {
+                return Err(Error::ActivityIdTaken {
+                    namespace: present.namespace,
+                    name: present.name,
+                });
+            }
+            Some(_) | None => {}
+        }
+        sqlx::query(
+            "delete from activity_definitions
+             where namespace = $1 and name = $2 and activity_id <> $3",
+        )
+        .bind(&row.namespace)
+        .bind(&row.name)
+        .bind(row.activity_id)
+        .execute(&mut *transaction)
+        .await
+        .map_err(Error::query("replace a definition of the same name"))?;
+        sqlx::query(
+            "insert into activity_definitions
+               (activity_id, namespace, name, uid, generation, display_name, enabled,
+                event_type, spec)
+             values ($1, $2, $3, $4, $5, $6, $7, $8, $9)
+             on conflict (activity_id) do update set
+               namespace = excluded.namespace, name = excluded.name, uid = excluded.uid,
+               generation = excluded.generation, display_name = excluded.display_name,
+               enabled = excluded.enabled, event_type = excluded.event_type,
+               spec = excluded.spec, updated_at = now()",
+        )
+        .bind(row.activity_id)
+        .bind(&row.namespace)
+        .bind(&row.name)
+        .bind(row.uid)
+        .bind(row.generation)
+        .bind(&row.display_name)
+        .bind(row.enabled)
+        .bind(&row.event_type)
+        .bind(&row.spec)
+        .execute(&mut *transaction)
+        .await
+        .map_err(Error::query("write a definition"))?;
+        transaction
+            .commit()
+            .await
+            .map_err(Error::query("commit a definition"))?;
+        Ok(MirrorWrite::Written)
+    }
+
+    /// Removes the row of the object `uid`; true when there was one.
+    pub async fn delete_definition(&self, activity: ActivityId, uid: Uuid) -> Result<bool, Error> {
+        sqlx::query("delete from activity_definitions where activity_id = $1 and uid = $2")
+            .bind(activity.as_uuid())
+            .bind(uid)
+            .execute(&self.pool)
+            .await
+            .map(|done| done.rows_affected() > 0)
+            .map_err(Error::query("delete a definition"))
+    }
+
+    /// The definition of an activity.
+    pub async fn definition(&self, activity: ActivityId) -> Result<Option<MirrorRow>, Error> {
+        sqlx::query_as(sqlx::AssertSqlSafe(format!(
+            "select {COLUMNS} from activity_definitions where activity_id = $1"
+        )))
+        .bind(activity.as_uuid())
+        .fetch_optional(&self.pool)
+        .await
+        .map_err(Error::query("read a definition"))
+    }
+
+    /// The definitions that people call `name`: by object name or display name.
+    pub async fn definitions_named(&self, name: &str) -> Result<Vec<MirrorRow>, Error> {
+        sqlx::query_as(sqlx::AssertSqlSafe(format!(
+            "select {COLUMNS} from activity_definitions
+             where name = $1 or display_name = $1 order by namespace, name"
+        )))
+        .bind(name)
+        .fetch_all(&self.pool)
+        .await
+        .map_err(Error::query("look a definition up by name"))
+    }
+
+    /// Every definition, in the order of their ids.
+    pub async fn definitions(&self) -> Result<Vec<MirrorRow>, Error> {
+        sqlx::query_as(sqlx::AssertSqlSafe(format!(
+            "select {COLUMNS} from activity_definitions order by activity_id"
+        )))
+        .fetch_all(&self.pool)
+        .await
+        .map_err(Error::query("read all definitions"))
+    }
+
+    /// Every definition that waits for events, in the order of their ids.
+    pub async fn event_definitions(&self) -> Result<Vec<MirrorRow>, Error> {
+        sqlx::query_as(sqlx::AssertSqlSafe(format!(
+            "select {COLUMNS} from activity_definitions
+             where event_type is not null order by activity_id"
+        )))
+        .fetch_all(&self.pool)
+        .await
+        .map_err(Error::query("read the event definitions"))
+    }
+}

@@ -1,0 +1,41 @@
+//! What can go wrong with the data base.
+
+/// A failed access.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// A statement failed.
+    #[error("failed to {operation} in Postgres")]
+    Query {
+        /// What was to be done.
+        operation: &'static str,
+        /// Why it failed.
+        #[source]
+        source: sqlx::Error,
+    },
+    /// A row holds something that this program does not know.
+    #[error("{table} holds a row that this version can't read: {problem}")]
+    Unreadable {
+        /// The table.
+        table: &'static str,
+        /// What can't be read.
+        problem: String,
+    },
+    /// The object's activity id belongs to another definition.
+    #[error("activity id is taken by the definition {namespace}/{name}")]
+    ActivityIdTaken {
+        /// The namespace of the definition that has it.
+        namespace: String,
+        /// Its name.
+        name: String,
+    },
+    /// Migrations failed.
+    #[error("failed to migrate the schema")]
+    Migrate(#[source] sqlx::migrate::MigrateError),
+}
+
+impl Error {
+    /// Names the operation that failed.
+    pub(crate) const fn query(operation: &'static str) -> impl Fn(sqlx::Error) -> Self {
+        move |source| Self::Query { operation, source }
+    }
+}

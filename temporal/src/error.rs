@@ -1,0 +1,72 @@
+//! What can go wrong with Temporal.
+
+use temporalio_client::tonic::{Code, Status};
+
+/// A failed call.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The server refused or could not be reached.
+    #[error("failed to {operation} in Temporal: {}", .status.message())]
+    Call {
+        /// What was to be done.
+        operation: &'static str,
+        /// The server's answer.
+        status: Box<Status>,
+    },
+    /// The server's answer lacks something that it always has.
+    #[error("Temporal's answer to {operation} has no {missing}")]
+    Malformed {
+        /// What was to be done.
+        operation: &'static str,
+        /// What is missing.
+        missing: &'static str,
+    },
+    /// A search attribute exists with another type, and can't be used.
+    #[error(
+        "the search attribute {name} exists as {found}, it must be Keyword; remove it or use \
+         another Temporal namespace"
+    )]
+    SearchAttributeType {
+        /// Its name.
+        name: &'static str,
+        /// The type that it has.
+        found: String,
+    },
+}
+
+impl Error {
+    pub(crate) const fn call(operation: &'static str) -> impl Fn(Status) -> Self {
+        move |status| Self::Call {
+            operation,
+            status: Box::new(status),
+        }
+    }
+
+    /// Whether the server says that the thing does not exist.
+    pub fn is_not_found(&self) -> bool {
+        self.has_code(Code::NotFound)
+    }
+
+    /// Whether the server says that the thing exists already.
+    pub fn is_already_exists(&self) -> bool {
+        self.has_code(Code::AlreadyExists)
+    }
+
+    /// Whether trying the same again is of no use: the request itself is wrong.
+    pub fn is_permanent(&self) -> bool {
+        match self {
+            Self::Call { status, .. } => {
+                matches!(
+                    status.code(),
+                    Code::InvalidArgument | Code::PermissionDenied
+                )
+            }
+            Self::Malformed { .. } => false,
+            Self::SearchAttributeType { .. } => true,
+        }
+    }
+
+    fn has_code(&self, code: Code) -> bool {
+        matches!(self, Self::Call { status, .. } if status.code() == code)
+    }
+}

@@ -1,0 +1,378 @@
+//! Schedules: what we want one to be, and what one is.
+//!
+//! A Schedule is always written as a whole, because a partial update leaves old cron strings in
+//! force. What the server keeps is not what was written (a cron string becomes calendars), so the
+//! two are compared by a digest. The digest stands in the state's note, the one place that both of
+//! Temporal's schedulers let us update and that a listing shows.
+
+use std::collections::HashMap;
+use std::time::SystemTime;
+
+use contracts::names;
+use contracts::workflow::{RunRequest, RunTrigger};
+use domain::{ActivityId, CronTrigger, OverlapPolicy};
+use sha2::{Digest, Sha256};
+use temporalio_client::grpc::WorkflowService;
+use temporalio_common::protos::temporal::api::common::v1::{Memo, Payloads, WorkflowType};
+use temporalio_common::protos::temporal::api::enums::v1::ScheduleOverlapPolicy;
+use temporalio_common::protos::temporal::api::schedule::v1::{
+    Schedule, ScheduleAction as ScheduleActionMessage, SchedulePolicies,
+    ScheduleSpec as ScheduleSpecMessage, ScheduleState, schedule_action,
+};
+use temporalio_common::protos::temporal::api::workflow::v1::NewWorkflowExecutionInfo;
+use temporalio_common::protos::temporal::api::workflowservice::v1::{
+    CreateScheduleRequest, DeleteScheduleRequest, DescribeScheduleRequest, ListSchedulesRequest,
+    UpdateScheduleRequest,
+};
+use uuid::Uuid;
+
+use crate::start::{json_payload, search_attributes, workflow_task_queue};
+use crate::{Error, Temporal, request};
+
+/// The memo field that holds the UID of the object behind a Schedule. It never changes.
+pub const OBJECT_UID_MEMO: &str = "activity-core.io/uid";
+
+/// How many Schedules one page of a listing holds at most.
+const PAGE_SIZE: i32 = 1000;
+
+/// Whether a Schedule is to be paused, and why.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Pause {
+    /// It fires.
+    No,
+    /// It does not fire, for this reason.
+    Because(String),
+}
+
+/// What a Schedule starts.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ScheduleAction {
+    /// The activity.
+    pub activity: ActivityId,
+    /// Its name, for the search attribute.
+    pub activity_name: String,
+}
+
+/// Everything that a Schedule should be.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ScheduleSpec {
+    /// The UID of the object behind it.
+    pub object_uid: Uuid,
+    /// What it starts.
+    pub action: ScheduleAction,
+    /// When it fires.
+    pub trigger: CronTrigger,
+    /// Whether it is paused.
+    pub pause: Pause,
+}
+
+/// The prefix of the digest in a note.
+const DIGEST_PREFIX: &str = "activity-core.io/digest=";
+
+impl ScheduleSpec {
+    /// A fingerprint of everything that the spec says except the pause, which a listing shows by
+    /// itself.
+    pub fn digest(&self) -> String {
+        // Debug output of plain data: changes with every field, and with this program's version,
+        // where the worst that comes of it is one needless update.
+        let text = format!(
+            "{:?}|{:?}|{:?}|{:?}|{:?}|{:?}|{:?}",
+            self.object_uid,
+            self.action,
+            self.trigger.schedule.expression.source(),
+            self.trigger.schedule.time_zone.name(),
+            (self.trigger.schedule.start, self.trigger.schedule.end),
+            (self.trigger.catch_up.window(), self.trigger.overlap),
+            self.trigger.jitter,
+        );
+        hex::encode(&Sha256::digest(text.as_bytes())[..8])
+    }
+
+    fn note(&self) -> String {
+        let digest = self.digest();
+        match &self.pause {
+            Pause::No => format!("{DIGEST_PREFIX}{digest}"),
+            Pause::Because(reason) => format!("{reason} {DIGEST_PREFIX}{digest}"),
+        }
+    }
+
+    fn message(&self) -> Schedule {
+        let schedule = &self.trigger.schedule;
+        Schedule {
+            spec: Some(ScheduleSpecMessage {
+                cron_string: vec![schedule.expression.source().to_owned()],
+                timezone_name: schedule.time_zone.name().to_owned(),
+                start_time: schedule.start.map(|start| SystemTime::from(start).into()),
+                end_time: schedule.end.map(|end| SystemTime::from(end).into()),
+                jitter: self.trigger.jitter.try_into().ok(),
+                ..Default::default()
+            }),
+            action: Some(self.action.message()),
+            policies: Some(SchedulePolicies {
+                overlap_policy: overlap_message(self.trigger.overlap).into(),
+                catchup_window: self.trigger.catch_up.window().try_into().ok(),
+                ..Default::default()
+            }),
+            state: Some(ScheduleState {
+                paused: self.pause != Pause::No,
+                notes: self.note(),
+                ..Default::default()
+            }),
+        }
+    }
+}
+
+impl ScheduleAction {
+    /// No retry policy on the workflow: with one, a manual start of the same id can lock the
+    /// Schedule up (temporal#10579). The activities have theirs.
+    fn message(&self) -> ScheduleActionMessage {
+        let run = RunRequest {
+            activity_id: self.activity.as_uuid(),
+            trigger: RunTrigger::Schedule,
+        };
+        ScheduleActionMessage {
+            action: Some(schedule_action::Action::StartWorkflow(
+                NewWorkflowExecutionInfo {
+                    workflow_id: names::scheduled_workflow_id(self.activity),
+                    workflow_type: Some(WorkflowType {
+                        name: names::WORKFLOW_TYPE.to_owned(),
+                    }),
+                    task_queue: Some(workflow_task_queue()),
+                    input: Some(Payloads {
+                        payloads: vec![json_payload(&run)],
+                    }),
+                    search_attributes: Some(search_attributes(self.activity, &self.activity_name)),
+                    ..Default::default()
+                },
+            )),
+        }
+    }
+}
+
+/// A Schedule as the server describes it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Observed {
+    /// Whether it is paused.
+    pub paused: bool,
+    /// The note beside the pause, without our digest.
+    pub note: String,
+    /// The digest of what we last wrote; `None` when it is not ours or somebody changed the note.
+    pub digest: Option<String>,
+    /// The UID of the object behind it.
+    pub object_uid: Option<Uuid>,
+    /// What it does on overlap.
+    pub overlap: OverlapPolicy,
+    /// How many times the catch-up window was missed.
+    pub missed_catchup_window: i64,
+    /// How many runs were left out by the overlap policy.
+    pub overlap_skipped: i64,
+}
+
+/// A Schedule as a listing shows it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ListedSchedule {
+    /// The activity that its id names.
+    pub activity: ActivityId,
+    /// Whether it is paused.
+    pub paused: bool,
+    /// The note beside the pause, without our digest.
+    pub note: String,
+    /// The digest of what we last wrote.
+    pub digest: Option<String>,
+    /// The UID of the object behind it.
+    pub object_uid: Option<Uuid>,
+}
+
+impl Temporal {
+    /// Creates a Schedule. That it exists already is an error, see [`Error::is_already_exists`].
+    pub async fn create_schedule(&self, spec: &ScheduleSpec) -> Result<(), Error> {
+        let message = CreateScheduleRequest {
+            namespace: self.namespace(),
+            schedule_id: names::schedule_id(spec.action.activity),
+            schedule: Some(spec.message()),
+            identity: self.identity(),
+            request_id: Uuid::new_v4().to_string(),
+            memo: Some(Memo {
+                fields: HashMap::from([(
+                    OBJECT_UID_MEMO.to_owned(),
+                    json_payload(&spec.object_uid),
+                )]),
+            }),
+            search_attributes: Some(search_attributes(
+                spec.action.activity,
+                &spec.action.activity_name,
+            )),
+            ..Default::default()
+        };
+        let mut client = self.client.clone();
+        WorkflowService::create_schedule(&mut client, request(message))
+            .await
+            .map(|_| ())
+            .map_err(Error::call("create a Schedule"))
+    }
+
+    /// Replaces a Schedule as a whole. That it does not exist is an error, see
+    /// [`Error::is_not_found`].
+    pub async fn replace_schedule(&self, spec: &ScheduleSpec) -> Result<(), Error> {
+        let message = UpdateScheduleRequest {
+            namespace: self.namespace(),
+            schedule_id: names::schedule_id(spec.action.activity),
+            schedule: Some(spec.message()),
+            identity: self.identity(),
+            request_id: Uuid::new_v4().to_string(),
+            search_attributes: Some(search_attributes(
+                spec.action.activity,
+                &spec.action.activity_name,
+            )),
+            ..Default::default()
+        };
+        let mut client = self.client.clone();
+        WorkflowService::update_schedule(&mut client, request(message))
+            .await
+            .map(|_| ())
+            .map_err(Error::call("replace a Schedule"))
+    }
+
+    /// Deletes an activity's Schedule; false when there was none.
+    pub async fn delete_schedule(&self, activity: ActivityId) -> Result<bool, Error> {
+        let message = DeleteScheduleRequest {
+            namespace: self.namespace(),
+            schedule_id: names::schedule_id(activity),
+            identity: self.identity(),
+        };
+        let mut client = self.client.clone();
+        let deleted = WorkflowService::delete_schedule(&mut client, request(message))
+            .await
+            .map_err(Error::call("delete a Schedule"));
+        match deleted {
+            Ok(_) => Ok(true),
+            Err(error) if error.is_not_found() => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// An activity's Schedule; `None` when there is none.
+    pub async fn schedule(&self, activity: ActivityId) -> Result<Option<Observed>, Error> {
+        const OPERATION: &str = "describe a Schedule";
+        let message = DescribeScheduleRequest {
+            namespace: self.namespace(),
+            schedule_id: names::schedule_id(activity),
+        };
+        let mut client = self.client.clone();
+        let answer = WorkflowService::describe_schedule(&mut client, request(message))
+            .await
+            .map_err(Error::call(OPERATION));
+        let answer = match answer {
+            Ok(answer) => answer.into_inner(),
+            Err(error) if error.is_not_found() => return Ok(None),
+            Err(error) => return Err(error),
+        };
+        let schedule = answer.schedule.ok_or(Error::Malformed {
+            operation: OPERATION,
+            missing: "schedule",
+        })?;
+        let state = schedule.state.unwrap_or_default();
+        let policies = schedule.policies.unwrap_or_default();
+        let info = answer.info.unwrap_or_default();
+        let (note, digest) = split_note(&state.notes);
+        Ok(Some(Observed {
+            paused: state.paused,
+            note,
+            digest,
+            object_uid: object_uid(answer.memo.as_ref()),
+            overlap: overlap_of(policies.overlap_policy()),
+            missed_catchup_window: info.missed_catchup_window,
+            overlap_skipped: info.overlap_skipped,
+        }))
+    }
+
+    /// Every Schedule of the Temporal namespace whose id is one of ours, by pages of a thousand.
+    pub async fn list_schedules(&self) -> Result<Vec<ListedSchedule>, Error> {
+        let mut listed = Vec::new();
+        let mut next_page_token = Vec::new();
+        loop {
+            let message = ListSchedulesRequest {
+                namespace: self.namespace(),
+                maximum_page_size: PAGE_SIZE,
+                next_page_token,
+                ..Default::default()
+            };
+            let mut client = self.client.clone();
+            let page = WorkflowService::list_schedules(&mut client, request(message))
+                .await
+                .map_err(Error::call("list Schedules"))?
+                .into_inner();
+            for entry in page.schedules {
+                let Some(activity) = names::activity_of_schedule(&entry.schedule_id) else {
+                    continue;
+                };
+                let info = entry.info.unwrap_or_default();
+                let (note, digest) = split_note(&info.notes);
+                listed.push(ListedSchedule {
+                    activity,
+                    paused: info.paused,
+                    note,
+                    digest,
+                    object_uid: object_uid(entry.memo.as_ref()),
+                });
+            }
+            if page.next_page_token.is_empty() {
+                return Ok(listed);
+            }
+            next_page_token = page.next_page_token;
+        }
+    }
+}
+
+/// Takes a note apart into what people wrote and our digest.
+fn split_note(note: &str) -> (String, Option<String>) {
+    match note.split_once(DIGEST_PREFIX) {
+        Some((text, digest)) => (text.trim().to_owned(), Some(digest.trim().to_owned())),
+        None => (note.to_owned(), None),
+    }
+}
+
+fn object_uid(memo: Option<&Memo>) -> Option<Uuid> {
+    let payload = memo?.fields.get(OBJECT_UID_MEMO)?;
+    serde_json::from_slice(&payload.data).ok()
+}
+
+const fn overlap_message(policy: OverlapPolicy) -> ScheduleOverlapPolicy {
+    match policy {
+        OverlapPolicy::Skip => ScheduleOverlapPolicy::Skip,
+        OverlapPolicy::BufferOne => ScheduleOverlapPolicy::BufferOne,
+        OverlapPolicy::BufferAll => ScheduleOverlapPolicy::BufferAll,
+        OverlapPolicy::CancelOther => ScheduleOverlapPolicy::CancelOther,
+        OverlapPolicy::TerminateOther => ScheduleOverlapPolicy::TerminateOther,
+        OverlapPolicy::AllowAll => ScheduleOverlapPolicy::AllowAll,
+    }
+}
+
+const fn overlap_of(message: ScheduleOverlapPolicy) -> OverlapPolicy {
+    match message {
+        // The server's default is Skip.
+        ScheduleOverlapPolicy::Unspecified | ScheduleOverlapPolicy::Skip => OverlapPolicy::Skip,
+        ScheduleOverlapPolicy::BufferOne => OverlapPolicy::BufferOne,
+        ScheduleOverlapPolicy::BufferAll => OverlapPolicy::BufferAll,
+        ScheduleOverlapPolicy::CancelOther => OverlapPolicy::CancelOther,
+        ScheduleOverlapPolicy::TerminateOther => OverlapPolicy::TerminateOther,
+        ScheduleOverlapPolicy::AllowAll => OverlapPolicy::AllowAll,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_note_is_what_people_wrote_and_our_digest() {
+        assert_eq!(
+            split_note("definition is disabled activity-core.io/digest=ab12"),
+            ("definition is disabled".to_owned(), Some("ab12".to_owned()))
+        );
+        assert_eq!(
+            split_note("paused by Ada"),
+            ("paused by Ada".to_owned(), None)
+        );
+    }
+}
