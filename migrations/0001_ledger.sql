@@ -76,6 +76,22 @@ create index activity_runs_history on activity_runs
 -- What the audit looks for: runs that are still open.
 create index activity_runs_running on activity_runs (fired_at) where outcome = 'Running';
 
+-- What was expected and did not run, which status counts.
+create index activity_runs_absent on activity_runs (activity_id, outcome)
+    where outcome in ('SkippedOverlap', 'SkippedMaintenance', 'SkippedDisabled', 'Missed');
+
+-- The operator hears of each run that begins or ends, and brings the status up to date.
+create function notify_run_change() returns trigger language plpgsql as $$
+begin
+    perform pg_notify('activity_core_runs', new.activity_id::text);
+    return null;
+end
+$$;
+
+create trigger activity_runs_changed
+    after insert or update of outcome on activity_runs
+    for each row execute function notify_run_change();
+
 -- An instruction's answer. It is kept out of Temporal's histories, which are limited in size, and
 -- lets a retried run go on without asking the model again.
 create table run_reports (

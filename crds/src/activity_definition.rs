@@ -538,6 +538,10 @@ pub struct ActivityDefinitionStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub skipped_runs: Option<i64>,
 
+    /// The request id of the annotation activity-core.io/trigger that was carried out last.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_handled_trigger: Option<String>,
+
     /// Where the definition stands; see each condition's message.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(schema_with = "crate::schema::conditions")]

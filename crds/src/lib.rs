@@ -4,6 +4,11 @@
 //! from the types by `make generate`. Whatever the schema and its CEL rules can refuse is refused
 //! at `kubectl apply`; [`ActivityDefinition::validate`] refuses the rest.
 
+#![expect(
+    clippy::duplicated_attributes,
+    reason = "printer columns share attributes such as their type"
+)]
+
 mod activity_definition;
 pub mod condition;
 mod conversion;

@@ -1,6 +1,7 @@
 //! `MaintenanceWindow`: a time in which schedules pause on purpose and nobody is paged.
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, Duration, Utc};
+use domain::{CronExpression, CronSchedule, InvalidDefinition, TimeZone, Window};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, LabelSelector};
 use kube::CustomResource;
 use schemars::JsonSchema;
@@ -117,4 +118,33 @@ pub struct MaintenanceWindowStatus {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(schema_with = "crate::schema::conditions")]
     pub conditions: Vec<Condition>,
+}
+
+impl MaintenanceWindowSpec {
+    /// The validated window.
+    pub fn validate(&self) -> Result<Window, InvalidDefinition> {
+        let refused = |field: &str, problem: &str| InvalidDefinition::Field {
+            field: field.to_owned(),
+            problem: problem.to_owned(),
+        };
+        match (&self.recurrence, self.start_time, self.end_time) {
+            (None, Some(start), Some(end)) if start < end => Ok(Window::Once { start, end }),
+            (None, Some(_), Some(_)) => Err(refused("endTime", "must be after startTime")),
+            (Some(recurrence), None, None) => Ok(Window::Recurring {
+                opens: CronSchedule {
+                    expression: CronExpression::parse(&recurrence.cron)?,
+                    time_zone: TimeZone::parse(&recurrence.timezone)?,
+                    start: None,
+                    end: None,
+                },
+                duration: Duration::try_seconds(recurrence.duration_seconds)
+                    .filter(|duration| *duration > Duration::zero())
+                    .ok_or_else(|| refused("recurrence.durationSeconds", "must be positive"))?,
+            }),
+            _ => Err(refused(
+                "startTime",
+                "set either startTime and endTime, or recurrence",
+            )),
+        }
+    }
 }

@@ -111,6 +111,10 @@ impl CatchUp {
 
 /// What starts an activity.
 #[derive(Debug, Clone, PartialEq)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "one per definition, and most definitions have the large one"
+)]
 pub enum Trigger {
     /// The clock.
     Cron(CronTrigger),

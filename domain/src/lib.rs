@@ -23,6 +23,7 @@ mod definition;
 mod event;
 mod filter;
 mod id;
+mod maintenance;
 mod outcome;
 mod prompt;
 mod routing;
@@ -39,6 +40,7 @@ pub use definition::{
 pub use event::Event;
 pub use filter::{Filters, InvalidFilter, Mismatch};
 pub use id::{ActivityId, InvalidId, RunId};
+pub use maintenance::Window;
 pub use outcome::{DeliveryResult, RunOutcome};
 pub use prompt::{InvalidPrompt, OutputSchema, PromptTemplate};
 pub use routing::{Match, Unmatched, route};

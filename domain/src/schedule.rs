@@ -10,8 +10,9 @@
 //!   daylight-saving change skips does not run, one that it repeats runs twice.
 
 use std::fmt;
+use std::ops::Range;
 
-use chrono::{DateTime, Duration, NaiveDateTime, TimeZone as _, Utc};
+use chrono::{DateTime, Duration, NaiveDate, NaiveDateTime, NaiveTime, TimeZone as _, Utc};
 use croner::parser::{CronParser, Seconds, Year};
 use croner::{Cron, Direction};
 
@@ -187,10 +188,31 @@ impl TimeZone {
     }
 
     /// The calendar date in this zone at an instant.
-    pub fn date_at(self, instant: DateTime<Utc>) -> chrono::NaiveDate {
+    pub fn date_at(self, instant: DateTime<Utc>) -> NaiveDate {
         instant.with_timezone(&self.0).date_naive()
     }
+
+    /// The instants of a calendar day in this zone, `[start, end)`. Empty for a day that the zone
+    /// left out (Samoa had no 30 December 2011).
+    pub fn day(self, date: NaiveDate) -> Range<DateTime<Utc>> {
+        let next = date.succ_opt().unwrap_or(date);
+        self.first_instant(date)..self.first_instant(next)
+    }
+
+    /// The first instant at which the zone's calendar shows `date` or a later day.
+    fn first_instant(self, date: NaiveDate) -> DateTime<Utc> {
+        let midnight = date.and_time(NaiveTime::MIN);
+        // Where a clock is set forward at midnight the day begins later, by a quarter of an hour
+        // up to the whole day.
+        (0..=LONGEST_GAP_QUARTERS)
+            .map(|quarters| midnight + Duration::minutes(15) * quarters)
+            .find_map(|wall| self.0.from_local_datetime(&wall).earliest())
+            .map_or_else(|| midnight.and_utc(), |instant| instant.with_timezone(&Utc))
+    }
 }
+
+/// The longest time that a zone ever left out: a whole day, in quarters of an hour.
+const LONGEST_GAP_QUARTERS: i32 = 24 * 4;
 
 /// A cron expression in its time zone and within its bounds.
 #[derive(Debug, Clone, PartialEq)]
@@ -384,6 +406,44 @@ mod tests {
             bounded.next_after(at("2025-01-01T00:00:00Z")),
             Some(at("2026-01-02T00:00:00Z"))
         );
+    }
+
+    #[test]
+    fn a_day_is_as_long_as_its_zone_makes_it() {
+        let hours = |zone: &str, date: &str| {
+            let day = TimeZone::parse(zone).unwrap().day(date.parse().unwrap());
+            (day.start.to_rfc3339(), (day.end - day.start).num_hours())
+        };
+        let cases = [
+            ("UTC", "2026-11-24", "2026-11-24T00:00:00+00:00", 24),
+            (
+                "Europe/Berlin",
+                "2026-03-29",
+                "2026-03-28T23:00:00+00:00",
+                23,
+            ),
+            (
+                "Europe/Berlin",
+                "2026-10-25",
+                "2026-10-24T22:00:00+00:00",
+                25,
+            ),
+            // The clock goes forward at midnight: the day begins at one.
+            (
+                "Africa/Cairo",
+                "2026-04-24",
+                "2026-04-23T22:00:00+00:00",
+                23,
+            ),
+            ("Pacific/Apia", "2011-12-30", "2011-12-30T10:00:00+00:00", 0),
+        ];
+        for (zone, date, start, length) in cases {
+            assert_eq!(
+                hours(zone, date),
+                (start.to_owned(), length),
+                "{zone} {date}"
+            );
+        }
     }
 
     #[test]

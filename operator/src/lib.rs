@@ -1,0 +1,224 @@
+//! The operator: declared is what is.
+//!
+//! It owns the Temporal Schedules and the Postgres mirror, completely, and says in the status of
+//! each ActivityDefinition how things stand. Runs are the worker's, starts by events the router's.
+
+mod activity_definition;
+mod arguments;
+mod context;
+mod controllers;
+mod error;
+mod event_type;
+mod leader;
+mod metrics;
+mod resync;
+
+pub use arguments::Arguments;
+pub use context::Context;
+pub use error::Error;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use futures::FutureExt as _;
+use kube::Client;
+use kube::runtime::events::{Recorder, Reporter};
+use kube::runtime::reflector;
+use runtime::{AdminServer, Metrics, Probe, Readiness, Shutdown};
+use store::{SchemaState, Store};
+use temporal::Temporal;
+
+use crate::controllers::Caches;
+use crate::leader::{Elector, Leadership};
+use crate::metrics::OperatorMetrics;
+
+const PROGRAM: &str = "actcore-operator";
+
+/// Runs the operator until it is told to stop. An error says what is missing or, when another
+/// replica has taken over, that this process must end.
+pub async fn run(arguments: Arguments) -> anyhow::Result<()> {
+    runtime::initialize(&arguments.log)?;
+    let shutdown = Shutdown::on_signals()?;
+    let metrics = Metrics::new(PROGRAM, env!("CARGO_PKG_VERSION"))?;
+    let operator_metrics = OperatorMetrics::register(metrics.registry())?;
+    let store = Store::new(arguments.postgres.pool(PROGRAM)?);
+    let client = Client::try_default()
+        .await
+        .context("unable to read the Kubernetes configuration (set KUBECONFIG)")?;
+    let identity = runtime::temporal::identity(PROGRAM);
+
+    let readiness = Readiness::new(
+        vec![
+            kubernetes_probe(client.clone()),
+            postgres_probe(store.clone()),
+        ],
+        shutdown.clone(),
+    );
+    let admin = AdminServer::serve(&arguments.admin, readiness, shutdown.clone()).await?;
+    let metrics = metrics.serve(&arguments.metrics, shutdown.clone()).await?;
+
+    let worked = work(Work {
+        arguments: &arguments,
+        shutdown: &shutdown,
+        client,
+        store,
+        identity,
+        metrics: operator_metrics,
+    })
+    .await;
+    shutdown.begin();
+    admin.await??;
+    metrics.await??;
+    worked
+}
+
+struct Work<'run> {
+    arguments: &'run Arguments,
+    shutdown: &'run Shutdown,
+    client: Client,
+    store: Store,
+    identity: String,
+    metrics: OperatorMetrics,
+}
+
+async fn work(work: Work<'_>) -> anyhow::Result<()> {
+    let Work {
+        arguments,
+        shutdown,
+        client,
+        store,
+        identity,
+        metrics,
+    } = work;
+    let connected = arguments.temporal.connect(&identity, None, shutdown).await;
+    let temporal = match connected {
+        Ok(client) => Temporal::new(client),
+        Err(runtime::Error::Stopped { .. }) => return Ok(()),
+        Err(error) => return Err(error.into()),
+    };
+    let elector = Elector::new(
+        client.clone(),
+        &arguments.pod_namespace,
+        identity,
+        Duration::from_secs(u64::from(arguments.lease_duration_seconds)),
+    );
+    if !elector.acquire(shutdown).await || !prepare(&temporal, &store, shutdown).await {
+        elector.release().await;
+        return Ok(());
+    }
+    tracing::info!("leading");
+    metrics.leader.set(1);
+    let (context, caches) = context_of(
+        arguments,
+        client,
+        temporal,
+        store,
+        elector.leadership(),
+        metrics,
+    );
+
+    let controllers = controllers::run(Arc::new(context), caches, arguments, shutdown);
+    tokio::pin!(controllers);
+    tokio::select! {
+        () = &mut controllers => {}
+        kept = elector.keep(shutdown) => {
+            if !kept {
+                anyhow::bail!("another replica is the leader now; this process ends");
+            }
+            // What is under way may end while the Lease still holds.
+            controllers.await;
+        }
+    }
+    elector.release().await;
+    Ok(())
+}
+
+fn context_of(
+    arguments: &Arguments,
+    client: Client,
+    temporal: Temporal,
+    store: Store,
+    leadership: Leadership,
+    metrics: OperatorMetrics,
+) -> (Context, Caches) {
+    let (definitions, definitions_writer) = reflector::store();
+    let (windows, windows_writer) = reflector::store();
+    let context = Context {
+        recorder: Recorder::new(client.clone(), Reporter::from(PROGRAM)),
+        client,
+        temporal,
+        store,
+        leadership,
+        metrics,
+        definitions,
+        windows,
+        sweeps: arguments.watch_namespace.is_none(),
+        time_limit: arguments.time_limit(),
+    };
+    let caches = Caches {
+        definitions: definitions_writer,
+        windows: windows_writer,
+    };
+    (context, caches)
+}
+
+/// Makes sure that what every reconcile relies on is there: the schema, and the search attributes,
+/// without which no run can start. Tries until it succeeds; false when the process is to stop.
+async fn prepare(temporal: &Temporal, store: &Store, shutdown: &Shutdown) -> bool {
+    let mut backoff = runtime::Backoff::up_to(Duration::from_secs(15));
+    loop {
+        let error = match prepared(temporal, store).await {
+            Ok(()) => return true,
+            Err(error) => error,
+        };
+        let delay = backoff.next_delay();
+        tracing::warn!(
+            error = format!("{error:#}"),
+            retry_in_seconds = delay.as_secs(),
+            "not ready to work yet"
+        );
+        if !shutdown.sleep(delay).await {
+            return false;
+        }
+    }
+}
+
+async fn prepared(temporal: &Temporal, store: &Store) -> anyhow::Result<()> {
+    match store.schema_state().await? {
+        SchemaState::Current { .. } => {}
+        other => anyhow::bail!("{other}"),
+    }
+    for name in temporal.ensure_search_attributes().await? {
+        tracing::info!(search_attribute = name, "registered");
+    }
+    Ok(())
+}
+
+fn kubernetes_probe(client: Client) -> Probe {
+    Probe::new("kubernetes", move || {
+        let client = client.clone();
+        async move {
+            client
+                .apiserver_version()
+                .await
+                .map(|_| ())
+                .map_err(|error| error.to_string())
+        }
+        .boxed()
+    })
+}
+
+fn postgres_probe(store: Store) -> Probe {
+    Probe::new("postgres", move || {
+        let store = store.clone();
+        async move {
+            match store.schema_state().await {
+                Ok(SchemaState::Current { .. }) => Ok(()),
+                Ok(other) => Err(other.to_string()),
+                Err(error) => Err(runtime::describe(&error)),
+            }
+        }
+        .boxed()
+    })
+}

@@ -60,12 +60,16 @@ pub fn initialize(arguments: &LogArguments) -> Result<(), crate::Error> {
     Ok(())
 }
 
-/// An error with all its causes, on one line.
+/// An error with all its causes, on one line. A cause that the text before it ends in is not said
+/// twice: many libraries put it into their own.
 pub fn describe(error: &dyn Error) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();
     while let Some(error) = cause {
-        let _ = write!(text, ": {error}");
+        let said = error.to_string();
+        if !text.ends_with(&said) {
+            let _ = write!(text, ": {said}");
+        }
         cause = error.source();
     }
     text

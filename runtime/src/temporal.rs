@@ -45,25 +45,18 @@ impl TemporalArguments {
         let options = self.connection_options(identity, meter)?;
         let mut backoff = Backoff::up_to(Duration::from_secs(15));
         loop {
-            let connected = shutdown.or(Connection::connect(options.clone())).await;
-            let error: Box<dyn std::error::Error + Send + Sync> = match connected {
+            let error = match shutdown.or(self.connect_by(options.clone())).await {
                 None => {
                     return Err(Error::Stopped {
                         waiting_for: "Temporal",
                     });
                 }
-                Some(Ok(connection)) => {
-                    let options = ClientOptions::new(self.temporal_namespace.clone()).build();
-                    match Client::new(connection, options) {
-                        Ok(client) => return Ok(client),
-                        Err(error) => Box::new(error),
-                    }
-                }
-                Some(Err(error)) => Box::new(error),
+                Some(Ok(client)) => return Ok(client),
+                Some(Err(error)) => error,
             };
             let delay = backoff.next_delay();
             tracing::warn!(
-                error = crate::describe(error.as_ref()),
+                error = crate::describe(&error),
                 retry_in_seconds = delay.as_secs(),
                 "unable to connect to Temporal"
             );
@@ -73,6 +66,25 @@ impl TemporalArguments {
                 });
             }
         }
+    }
+
+    /// Connects, or fails: for whoever wants an answer now and not a connection some day.
+    pub async fn connect_once(&self, identity: &str) -> Result<Client, Error> {
+        let options = self.connection_options(identity, None)?;
+        self.connect_by(options).await
+    }
+
+    async fn connect_by(&self, options: ConnectionOptions) -> Result<Client, Error> {
+        let failed = |source: Box<dyn std::error::Error + Send + Sync>| Error::Connect {
+            service: "Temporal",
+            address: self.temporal_host.clone().unwrap_or_default(),
+            source,
+        };
+        let connection = Connection::connect(options)
+            .await
+            .map_err(|error| failed(Box::new(error)))?;
+        let options = ClientOptions::new(self.temporal_namespace.clone()).build();
+        Client::new(connection, options).map_err(|error| failed(Box::new(error)))
     }
 
     fn connection_options(

@@ -1,5 +1,6 @@
 //! The mirror: the definitions as the operator accepted them, for workers and routers.
 
+use chrono::{DateTime, Utc};
 use domain::ActivityId;
 use serde_json::Value;
 use sqlx::FromRow;
@@ -131,6 +132,27 @@ impl Store {
         .fetch_optional(&self.pool)
         .await
         .map_err(Error::query("read a definition"))
+    }
+
+    /// The definition of an activity, and since when it stands in the mirror as it does.
+    pub async fn definition_since(
+        &self,
+        activity: ActivityId,
+    ) -> Result<Option<(MirrorRow, DateTime<Utc>)>, Error> {
+        #[derive(FromRow)]
+        struct Row {
+            #[sqlx(flatten)]
+            definition: MirrorRow,
+            updated_at: DateTime<Utc>,
+        }
+        let row: Option<Row> = sqlx::query_as(sqlx::AssertSqlSafe(format!(
+            "select {COLUMNS}, updated_at from activity_definitions where activity_id = $1"
+        )))
+        .bind(activity.as_uuid())
+        .fetch_optional(&self.pool)
+        .await
+        .map_err(Error::query("read a definition"))?;
+        Ok(row.map(|row| (row.definition, row.updated_at)))
     }
 
     /// The definitions that people call `name`: by object name or display name.

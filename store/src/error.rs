@@ -34,6 +34,19 @@ pub enum Error {
 }
 
 impl Error {
+    /// Whether trying the same again is of no use: Postgres refuses the values themselves
+    /// (SQLSTATE classes 22, data exception, and 23, integrity constraint violation).
+    pub fn is_permanent(&self) -> bool {
+        match self {
+            Self::Query { source, .. } => source
+                .as_database_error()
+                .and_then(sqlx::error::DatabaseError::code)
+                .is_some_and(|code| code.starts_with("22") || code.starts_with("23")),
+            Self::Unreadable { .. } | Self::ActivityIdTaken { .. } => true,
+            Self::Migrate(_) => false,
+        }
+    }
+
     /// Names the operation that failed.
     pub(crate) const fn query(operation: &'static str) -> impl Fn(sqlx::Error) -> Self {
         move |source| Self::Query { operation, source }

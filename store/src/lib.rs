@@ -8,6 +8,7 @@ mod definition;
 mod delivery;
 mod error;
 mod event_type;
+mod mirror_version;
 mod run;
 mod schema;
 
@@ -15,7 +16,8 @@ pub use definition::{DEFINITIONS_CHANNEL, MirrorRow, MirrorWrite};
 pub use delivery::{Delivery, DeliveryEnd};
 pub use error::Error;
 pub use event_type::EventTypeRow;
-pub use run::{InstructionUsage, NewRun, PageKey, Run, RunEnd};
+pub use mirror_version::MirrorVersion;
+pub use run::{InstructionUsage, NewRun, PageKey, RUNS_CHANNEL, Run, RunEnd, RunSummary};
 pub use schema::{AppliedMigration, SchemaState};
 
 use sqlx::PgPool;

@@ -88,6 +88,21 @@ pub struct Run {
     pub sort_time: DateTime<Utc>,
 }
 
+/// The channel on which each run that begins or ends is announced (`LISTEN`); the payload is the
+/// activity's id.
+pub const RUNS_CHANNEL: &str = "activity_core_runs";
+
+/// An activity's runs in short.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RunSummary {
+    /// The newest run.
+    pub latest: Option<Run>,
+    /// Expected runs that are missing.
+    pub missed: i64,
+    /// Expected runs that were left out on purpose.
+    pub skipped: i64,
+}
+
 /// A place in the history, to go on from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PageKey {
@@ -298,6 +313,28 @@ impl Store {
         .await
         .map_err(Error::query("read an activity's runs"))?;
         rows.into_iter().map(Run::try_from).collect()
+    }
+
+    /// The newest run of an activity, and how many expected ones never were.
+    pub async fn run_summary(&self, activity: ActivityId) -> Result<RunSummary, Error> {
+        let latest = self.runs(activity, None, 1).await?.pop();
+        let (missed, skipped): (i64, i64) = sqlx::query_as(
+            "select count(*) filter (where outcome = 'Missed'),
+                    count(*) filter (where outcome <> 'Missed')
+             from activity_runs
+             where activity_id = $1
+               and outcome in ('SkippedOverlap', 'SkippedMaintenance', 'SkippedDisabled',
+                               'Missed')",
+        )
+        .bind(activity.as_uuid())
+        .fetch_one(&self.pool)
+        .await
+        .map_err(Error::query("count an activity's absent runs"))?;
+        Ok(RunSummary {
+            latest,
+            missed,
+            skipped,
+        })
     }
 
     /// The newest run of an activity whose nominal time or beginning lies in `[from, until)`.

@@ -11,7 +11,7 @@ use temporalio_common::protos::temporal::api::workflowservice::v1::{
     DescribeWorkflowExecutionRequest, ListWorkflowExecutionsRequest,
 };
 
-use crate::{Error, Temporal, request};
+use crate::{Error, Pause, Temporal, request};
 
 impl Temporal {
     /// What verification needs to know of an activity's Schedule.
@@ -20,11 +20,17 @@ impl Temporal {
         activity: ActivityId,
     ) -> Result<Option<ScheduleEvidence>, Error> {
         let observed = self.schedule(activity).await?;
-        Ok(observed.map(|schedule| ScheduleEvidence {
-            id: names::schedule_id(activity),
-            paused: schedule.paused,
-            note: schedule.note,
-            overlap: schedule.overlap,
+        Ok(observed.map(|schedule| {
+            let (paused, note) = match schedule.pause {
+                Pause::No => (false, String::new()),
+                Pause::Because { reason, .. } => (true, reason),
+            };
+            ScheduleEvidence {
+                id: names::schedule_id(activity),
+                paused,
+                note,
+                overlap: schedule.overlap,
+            }
         }))
     }
 

@@ -13,7 +13,7 @@ mod start;
 
 pub use error::Error;
 pub use schedule::{
-    ListedSchedule, OBJECT_UID_MEMO, Observed, Pause, ScheduleAction, ScheduleSpec,
+    ListedSchedule, OBJECT_UID_MEMO, Observed, Pause, PauseOwner, ScheduleAction, ScheduleSpec,
 };
 pub use search_attributes::REQUIRED as REQUIRED_SEARCH_ATTRIBUTES;
 pub use start::{RunStart, Started};

@@ -35,13 +35,41 @@ pub const OBJECT_UID_MEMO: &str = "activity-core.io/uid";
 /// How many Schedules one page of a listing holds at most.
 const PAGE_SIZE: i32 = 1000;
 
-/// Whether a Schedule is to be paused, and why.
+/// Whose pause it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PauseOwner {
+    /// The definition is disabled.
+    Disabled,
+    /// A maintenance window is open.
+    Maintenance,
+    /// Somebody paused the Schedule in Temporal.
+    External,
+}
+
+impl PauseOwner {
+    const ALL: [Self; 3] = [Self::Disabled, Self::Maintenance, Self::External];
+
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Disabled => "disabled",
+            Self::Maintenance => "maintenance",
+            Self::External => "external",
+        }
+    }
+}
+
+/// Whether a Schedule is paused, and why.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Pause {
     /// It fires.
     No,
-    /// It does not fire, for this reason.
-    Because(String),
+    /// It does not fire.
+    Because {
+        /// Whose pause it is.
+        owner: PauseOwner,
+        /// Why, for whoever looks at the Schedule.
+        reason: String,
+    },
 }
 
 /// What a Schedule starts.
@@ -66,8 +94,8 @@ pub struct ScheduleSpec {
     pub pause: Pause,
 }
 
-/// The prefix of the digest in a note.
-const DIGEST_PREFIX: &str = "activity-core.io/digest=";
+/// What stands between people's words in a note and ours: the digest, then the pause's owner.
+const OURS: &str = "activity-core.io/digest=";
 
 impl ScheduleSpec {
     /// A fingerprint of everything that the spec says except the pause, which a listing shows by
@@ -91,8 +119,10 @@ impl ScheduleSpec {
     fn note(&self) -> String {
         let digest = self.digest();
         match &self.pause {
-            Pause::No => format!("{DIGEST_PREFIX}{digest}"),
-            Pause::Because(reason) => format!("{reason} {DIGEST_PREFIX}{digest}"),
+            Pause::No => format!("{OURS}{digest}"),
+            Pause::Because { owner, reason } => {
+                format!("{reason} {OURS}{digest} {}", owner.as_str())
+            }
         }
     }
 
@@ -152,10 +182,8 @@ impl ScheduleAction {
 /// A Schedule as the server describes it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Observed {
-    /// Whether it is paused.
-    pub paused: bool,
-    /// The note beside the pause, without our digest.
-    pub note: String,
+    /// Whether it is paused, and by whom.
+    pub pause: Pause,
     /// The digest of what we last wrote; `None` when it is not ours or somebody changed the note.
     pub digest: Option<String>,
     /// The UID of the object behind it.
@@ -173,10 +201,8 @@ pub struct Observed {
 pub struct ListedSchedule {
     /// The activity that its id names.
     pub activity: ActivityId,
-    /// Whether it is paused.
-    pub paused: bool,
-    /// The note beside the pause, without our digest.
-    pub note: String,
+    /// Whether it is paused, and by whom.
+    pub pause: Pause,
     /// The digest of what we last wrote.
     pub digest: Option<String>,
     /// The UID of the object behind it.
@@ -274,10 +300,9 @@ impl Temporal {
         let state = schedule.state.unwrap_or_default();
         let policies = schedule.policies.unwrap_or_default();
         let info = answer.info.unwrap_or_default();
-        let (note, digest) = split_note(&state.notes);
+        let (pause, digest) = read_note(state.paused, &state.notes);
         Ok(Some(Observed {
-            paused: state.paused,
-            note,
+            pause,
             digest,
             object_uid: object_uid(answer.memo.as_ref()),
             overlap: overlap_of(policies.overlap_policy()),
@@ -307,11 +332,10 @@ impl Temporal {
                     continue;
                 };
                 let info = entry.info.unwrap_or_default();
-                let (note, digest) = split_note(&info.notes);
+                let (pause, digest) = read_note(info.paused, &info.notes);
                 listed.push(ListedSchedule {
                     activity,
-                    paused: info.paused,
-                    note,
+                    pause,
                     digest,
                     object_uid: object_uid(entry.memo.as_ref()),
                 });
@@ -324,12 +348,32 @@ impl Temporal {
     }
 }
 
-/// Takes a note apart into what people wrote and our digest.
-fn split_note(note: &str) -> (String, Option<String>) {
-    match note.split_once(DIGEST_PREFIX) {
-        Some((text, digest)) => (text.trim().to_owned(), Some(digest.trim().to_owned())),
-        None => (note.to_owned(), None),
-    }
+/// Takes a note apart into the pause that it explains and our digest. A pause whose note is not
+/// ours was made by somebody else.
+fn read_note(paused: bool, note: &str) -> (Pause, Option<String>) {
+    let (reason, ours) = match note.split_once(OURS) {
+        Some((reason, ours)) => (reason.trim(), Some(ours)),
+        None => (note.trim(), None),
+    };
+    let mut words = ours.unwrap_or_default().split_whitespace();
+    let digest = words.next().map(str::to_owned);
+    let owner = words
+        .next()
+        .and_then(|word| {
+            PauseOwner::ALL
+                .into_iter()
+                .find(|owner| owner.as_str() == word)
+        })
+        .unwrap_or(PauseOwner::External);
+    let pause = if paused {
+        Pause::Because {
+            owner,
+            reason: reason.to_owned(),
+        }
+    } else {
+        Pause::No
+    };
+    (pause, digest)
 }
 
 fn object_uid(memo: Option<&Memo>) -> Option<Uuid> {
@@ -364,15 +408,42 @@ const fn overlap_of(message: ScheduleOverlapPolicy) -> OverlapPolicy {
 mod tests {
     use super::*;
 
+    fn because(owner: PauseOwner, reason: &str) -> Pause {
+        Pause::Because {
+            owner,
+            reason: reason.to_owned(),
+        }
+    }
+
     #[test]
-    fn a_note_is_what_people_wrote_and_our_digest() {
+    fn a_pause_is_known_by_its_note() {
+        let digest = Some("ab12".to_owned());
         assert_eq!(
-            split_note("definition is disabled activity-core.io/digest=ab12"),
-            ("definition is disabled".to_owned(), Some("ab12".to_owned()))
+            read_note(
+                true,
+                "the definition is disabled activity-core.io/digest=ab12 disabled"
+            ),
+            (
+                because(PauseOwner::Disabled, "the definition is disabled"),
+                digest.clone()
+            )
         );
         assert_eq!(
-            split_note("paused by Ada"),
-            ("paused by Ada".to_owned(), None)
+            read_note(false, "activity-core.io/digest=ab12"),
+            (Pause::No, digest.clone())
+        );
+    }
+
+    #[test]
+    fn a_pause_without_our_words_is_somebody_elses() {
+        assert_eq!(
+            read_note(true, "paused by Ada"),
+            (because(PauseOwner::External, "paused by Ada"), None)
+        );
+        let kept = read_note(true, "activity-core.io/digest=ab12");
+        assert_eq!(
+            kept,
+            (because(PauseOwner::External, ""), Some("ab12".to_owned()))
         );
     }
 }

@@ -1,0 +1,1 @@
+//! Tests across programs live in `integration/`; this library is empty on purpose.

@@ -1,0 +1,119 @@
+//! Reconciles ActivityDefinitions: observe → validate → plan → execute → report.
+//!
+//! Only the first and the last two steps touch the world. What is decided in between is plain
+//! data that can be printed and tested.
+
+mod execute;
+mod observe;
+mod plan;
+mod report;
+mod status;
+mod validate;
+
+pub(crate) use plan::ScheduleStep;
+pub(crate) use status::Standing;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use chrono::Utc;
+use contracts::names::FINALIZER;
+use crds::ActivityDefinition;
+use kube::runtime::controller::Action;
+use kube::runtime::finalizer::{Event, finalizer};
+use kube::{Api, ResourceExt};
+
+use crate::{Context, Error};
+
+/// Brings one definition a step closer to what it declares.
+pub(crate) async fn reconcile(
+    object: Arc<ActivityDefinition>,
+    context: Arc<Context>,
+) -> Result<Action, Error> {
+    let timer = context.metrics.reconcile_seconds.start_timer();
+    context.leadership.check()?;
+    let namespace = object.namespace().unwrap_or_default();
+    let definitions: Api<ActivityDefinition> = Api::namespaced(context.client.clone(), &namespace);
+    let action = finalizer(&definitions, FINALIZER, object, |event| async {
+        match event {
+            Event::Apply(object) => apply(&context, &object).await,
+            Event::Cleanup(object) => clean_up(&context, &object).await,
+        }
+    })
+    .await
+    .map_err(|error| Error::Finalizer(Box::new(error)));
+    timer.observe_duration();
+    action
+}
+
+async fn apply(context: &Context, object: &ActivityDefinition) -> Result<Action, Error> {
+    let now = Utc::now();
+    let observed = observe::observe(context, object, now).await;
+    let outcome = match validate::validate(object, &observed, context.time_limit) {
+        Ok(desired) => {
+            let plan = plan::plan(&desired, &observed);
+            tracing::debug!(definition = describe(object), ?plan, "planned");
+            execute::execute(context, desired, plan).await?
+        }
+        Err(refusal) => status::Outcome::Refused(refusal),
+    };
+    let standing = report::report(context, object, &observed, &outcome).await?;
+    Ok(match standing {
+        Standing::Waiting => Action::requeue(retry_delay(object)),
+        Standing::Ready | Standing::Stalled => observed
+            .next_look(&outcome, now)
+            .map_or_else(Action::await_change, Action::requeue),
+    })
+}
+
+async fn clean_up(context: &Context, object: &ActivityDefinition) -> Result<Action, Error> {
+    execute::clean_up(context, object).await?;
+    tracing::info!(
+        definition = describe(object),
+        "deleted the Schedule and the mirror row; the run history stays"
+    );
+    Ok(Action::await_change())
+}
+
+/// What a failed reconcile leads to. Statuses are written inside the reconcile; here is only
+/// when to try again.
+pub(crate) fn error_policy(
+    object: Arc<ActivityDefinition>,
+    error: &Error,
+    context: Arc<Context>,
+) -> Action {
+    context
+        .metrics
+        .reconciles
+        .with_label_values(&["error"])
+        .inc();
+    tracing::warn!(
+        definition = describe(&object),
+        error = runtime::describe(error),
+        kind = error.as_str(),
+        "unable to reconcile"
+    );
+    Action::requeue(retry_delay(&object))
+}
+
+/// Five to fifteen seconds, different for each object: when Temporal comes back after an outage,
+/// ten thousand definitions do not ask it in the same moment.
+fn retry_delay(object: &ActivityDefinition) -> Duration {
+    let spread = object
+        .uid()
+        .unwrap_or_default()
+        .bytes()
+        .map(u64::from)
+        .sum::<u64>()
+        % 10_000;
+    Duration::from_millis(5_000 + spread)
+}
+
+/// An object as logs name it.
+pub(crate) fn describe(object: &ActivityDefinition) -> String {
+    format!(
+        "{}/{}",
+        object.namespace().unwrap_or_default(),
+        object.name_any()
+    )
+}

@@ -1,0 +1,199 @@
+//! Reads everything that a reconcile decides on. It judges nothing and writes nothing.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use crds::{ActivityDefinition, MaintenanceWindow};
+use domain::{ActivityId, Window};
+use kube::ResourceExt;
+use kube::core::{Selector, SelectorExt as _};
+use store::{MirrorRow, RunSummary};
+
+use super::status::Outcome;
+use crate::Context;
+
+/// What was seen of one definition's world, each part with its own failure.
+#[derive(Debug)]
+pub(super) struct Observed {
+    /// When it was seen.
+    pub now: DateTime<Utc>,
+    /// Temporal's Schedule; `Ok(None)` when there is none.
+    pub schedule: Result<Option<temporal::Observed>, temporal::Error>,
+    /// The mirror row and since when it stands so; `Ok(None)` when there is none.
+    pub mirror: Result<Option<(MirrorRow, DateTime<Utc>)>, store::Error>,
+    /// The runs in short.
+    pub runs: Result<RunSummary, store::Error>,
+    /// Another definition that claims the same activity id with better right.
+    pub rival: Option<String>,
+    /// The maintenance window that is open, and when that changes.
+    pub maintenance: Maintenance,
+}
+
+/// Whether a maintenance window is open.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Maintenance {
+    /// The reason of the window that is open.
+    pub open: Option<String>,
+    /// When a window that selects the definition opens or closes next.
+    pub next_change: Option<DateTime<Utc>>,
+}
+
+/// Observes the world of one definition.
+pub(super) async fn observe(
+    context: &Context,
+    object: &ActivityDefinition,
+    now: DateTime<Utc>,
+) -> Observed {
+    // Objects from the API server have a UID, so there always is an id.
+    let activity = object
+        .activity_id()
+        .unwrap_or(ActivityId::new(uuid::Uuid::nil()));
+    let (schedule, mirror, runs) = tokio::join!(
+        context.temporal.schedule(activity),
+        context.store.definition_since(activity),
+        context.store.run_summary(activity),
+    );
+    Observed {
+        now,
+        schedule,
+        mirror,
+        runs,
+        rival: rival(&context.definitions.state(), object),
+        maintenance: maintenance(&context.windows.state(), object, now),
+    }
+}
+
+impl Observed {
+    /// When to look at a definition again although nothing has told us to: when a maintenance
+    /// window opens or closes, and when the next run's grace ends. `None` is "when told".
+    pub(super) fn next_look(&self, outcome: &Outcome, now: DateTime<Utc>) -> Option<Duration> {
+        let verified_by = outcome
+            .definition()
+            .and_then(|definition| super::status::next_verification(definition, now));
+        [self.maintenance.next_change, verified_by]
+            .into_iter()
+            .flatten()
+            .min()
+            .map(|next| (next - now).to_std().unwrap_or_default() + Duration::from_secs(1))
+    }
+}
+
+/// The definition that has the same activity id with better right: the older one, and of two
+/// equally old ones the one with the smaller UID.
+fn rival(all: &[Arc<ActivityDefinition>], object: &ActivityDefinition) -> Option<String> {
+    let seniority = |candidate: &ActivityDefinition| {
+        (
+            candidate.creation_timestamp().map(|time| time.0),
+            candidate.uid(),
+        )
+    };
+    all.iter()
+        .filter(|other| other.uid() != object.uid())
+        .filter(|other| other.activity_id() == object.activity_id())
+        .filter(|other| seniority(other) < seniority(object))
+        .map(|other| super::describe(other))
+        .min()
+}
+
+fn maintenance(
+    windows: &[Arc<MaintenanceWindow>],
+    object: &ActivityDefinition,
+    now: DateTime<Utc>,
+) -> Maintenance {
+    let selecting: Vec<(&MaintenanceWindow, Window)> = windows
+        .iter()
+        .filter(|window| window.namespace() == object.namespace() && selects(window, object))
+        .filter_map(|window| Some((window.as_ref(), window.spec.validate().ok()?)))
+        .collect();
+    // Of several open windows the one that closes last explains the pause.
+    let open = selecting
+        .iter()
+        .filter_map(|(window, times)| Some((times.open_until(now)?, *window)))
+        .max_by_key(|(until, _)| *until)
+        .map(|(_, window)| {
+            format!(
+                "maintenance window {}: {} (approved by {})",
+                window.name_any(),
+                window.spec.reason,
+                window.spec.approved_by
+            )
+        });
+    Maintenance {
+        open,
+        next_change: selecting
+            .iter()
+            .filter_map(|(_, times)| times.next_change(now))
+            .min(),
+    }
+}
+
+/// Whether a window selects a definition. A selector that can't be read selects nothing: the
+/// window's own status says so.
+pub(crate) fn selects(window: &MaintenanceWindow, object: &ActivityDefinition) -> bool {
+    Selector::try_from(window.spec.selector.clone())
+        .is_ok_and(|selector| selector.matches(object.labels()))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn definition(name: &str, created: &str, labels: serde_json::Value) -> Arc<ActivityDefinition> {
+        let object = json!({
+            "apiVersion": "activity-core.io/v1alpha1", "kind": "ActivityDefinition",
+            "metadata": {"name": name, "namespace": "one", "uid": uuid::Uuid::new_v4(),
+                         "creationTimestamp": created, "labels": labels},
+            "spec": {"activityId": "0f5c63b1-6a5e-4b6c-9d2f-3a1b2c4d5e6f"},
+        });
+        Arc::new(serde_json::from_value(object).unwrap())
+    }
+
+    fn window(name: &str, end: &str, selector: serde_json::Value) -> Arc<MaintenanceWindow> {
+        let object = json!({
+            "apiVersion": "activity-core.io/v1alpha1", "kind": "MaintenanceWindow",
+            "metadata": {"name": name, "namespace": "one"},
+            "spec": {"startTime": "2026-01-01T10:00:00Z", "endTime": end, "selector": selector,
+                     "reason": "upgrade", "approvedBy": "Ada"},
+        });
+        Arc::new(serde_json::from_value(object).unwrap())
+    }
+
+    #[test]
+    fn the_older_definition_has_the_better_right_to_an_activity_id() {
+        let first = definition("first", "2026-01-01T00:00:00Z", json!({}));
+        let second = definition("second", "2026-01-01T00:00:01Z", json!({}));
+        let all = [first.clone(), second.clone()];
+        assert_eq!(rival(&all, &first), None);
+        assert_eq!(rival(&all, &second), Some("one/first".to_owned()));
+    }
+
+    #[test]
+    fn of_overlapping_windows_the_one_that_closes_last_explains_the_pause() {
+        let object = definition("first", "2026-01-01T00:00:00Z", json!({"team": "a"}));
+        let windows = [
+            window("short", "2026-01-01T11:00:00Z", json!({})),
+            window(
+                "long",
+                "2026-01-01T12:00:00Z",
+                json!({"matchLabels": {"team": "a"}}),
+            ),
+            window(
+                "other",
+                "2026-01-01T13:00:00Z",
+                json!({"matchLabels": {"team": "b"}}),
+            ),
+        ];
+        let at = |text: &str| maintenance(&windows, &object, text.parse().unwrap());
+        let both = at("2026-01-01T10:30:00Z");
+        assert!(both.open.unwrap().starts_with("maintenance window long"));
+        assert_eq!(
+            both.next_change,
+            Some("2026-01-01T11:00:00Z".parse().unwrap())
+        );
+        assert!(at("2026-01-01T11:30:00Z").open.is_some());
+        assert_eq!(at("2026-01-01T12:00:00Z"), Maintenance::default());
+    }
+}

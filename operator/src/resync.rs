@@ -1,0 +1,183 @@
+//! Compares everything with everything, from time to time: by pages, not one by one.
+//!
+//! A listing of Temporal's Schedules and one of the mirror are held against the definitions that
+//! are watched. What differs is handed to the reconciler; what nobody declared is swept, after
+//! the API server itself has been asked whether that is so.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
+
+use crds::ActivityDefinition;
+use domain::{ActivityId, Trigger};
+use kube::runtime::reflector::ObjectRef;
+use kube::{Api, ResourceExt};
+use store::MirrorRow;
+use temporal::{ListedSchedule, Pause, PauseOwner, ScheduleAction, ScheduleSpec};
+use uuid::Uuid;
+
+use crate::Context;
+
+/// The kinds of differences, as metric labels.
+pub(crate) const DRIFT_KINDS: [&str; 6] = [
+    "schedule_missing",
+    "schedule_changed",
+    "schedule_unwanted",
+    "mirror_missing",
+    "mirror_changed",
+    "orphan",
+];
+
+/// What a comparison found.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct Findings {
+    /// Definitions to reconcile, each with the kind of difference.
+    pub differing: BTreeMap<String, (ObjectRef<ActivityDefinition>, &'static str)>,
+    /// Activities that Temporal or the mirror knows and no definition declares.
+    pub orphans: BTreeSet<ActivityId>,
+}
+
+/// Compares the definitions with the listings. Pauses are compared by whose they are, because a
+/// listing does not say which windows are open.
+pub(crate) fn compare(
+    definitions: &[Arc<ActivityDefinition>],
+    schedules: &[ListedSchedule],
+    rows: &[MirrorRow],
+) -> Findings {
+    let schedules: HashMap<ActivityId, &ListedSchedule> = schedules
+        .iter()
+        .map(|schedule| (schedule.activity, schedule))
+        .collect();
+    let rows: HashMap<Uuid, &MirrorRow> = rows.iter().map(|row| (row.activity_id, row)).collect();
+    let mut findings = Findings::default();
+    let mut declared = BTreeSet::new();
+    for object in definitions {
+        let Some(activity) = object.activity_id() else {
+            continue;
+        };
+        declared.insert(activity);
+        let schedule = schedules.get(&activity).copied();
+        let row = rows.get(&activity.as_uuid()).copied();
+        if let Some(kind) = difference(object, activity, schedule, row) {
+            findings.differing.insert(
+                crate::activity_definition::describe(object),
+                (ObjectRef::from_obj(object.as_ref()), kind),
+            );
+        }
+    }
+    let known = schedules
+        .keys()
+        .copied()
+        .chain(rows.keys().copied().map(ActivityId::new));
+    findings.orphans = known
+        .filter(|activity| !declared.contains(activity))
+        .collect();
+    findings
+}
+
+fn difference(
+    object: &ActivityDefinition,
+    activity: ActivityId,
+    schedule: Option<&ListedSchedule>,
+    row: Option<&MirrorRow>,
+) -> Option<&'static str> {
+    // What is refused or going away is the reconciler's business alone.
+    if object.metadata.deletion_timestamp.is_some() {
+        return None;
+    }
+    let definition = object.spec.validate(activity, &object.name_any()).ok()?;
+    let uid = object.uid()?.parse::<Uuid>().ok()?;
+    match row {
+        None => return Some("mirror_missing"),
+        Some(row) if row.uid != uid || Some(row.generation) != object.metadata.generation => {
+            return Some("mirror_changed");
+        }
+        Some(_) => {}
+    }
+    let Trigger::Cron(trigger) = &definition.trigger else {
+        return schedule.map(|_| "schedule_unwanted");
+    };
+    let Some(schedule) = schedule else {
+        return Some("schedule_missing");
+    };
+    let declared = ScheduleSpec {
+        object_uid: uid,
+        action: ScheduleAction {
+            activity,
+            activity_name: definition.name.clone(),
+        },
+        trigger: trigger.clone(),
+        pause: Pause::No,
+    };
+    let pause_fits = match &schedule.pause {
+        Pause::No => definition.enabled,
+        Pause::Because { owner, .. } => match owner {
+            PauseOwner::Disabled => !definition.enabled,
+            // The reconciler itself comes back when a window opens or closes.
+            PauseOwner::Maintenance => definition.enabled,
+            PauseOwner::External => {
+                definition.enabled
+                    && definition.external_pause == domain::ExternalPausePolicy::Report
+            }
+        },
+    };
+    let as_declared = schedule.digest.as_deref() == Some(declared.digest().as_str())
+        && schedule.object_uid == Some(uid)
+        && pause_fits;
+    (!as_declared).then_some("schedule_changed")
+}
+
+/// Compares once, and returns what is to be reconciled.
+pub(crate) async fn resync(
+    context: &Context,
+) -> anyhow::Result<Vec<ObjectRef<ActivityDefinition>>> {
+    context.leadership.check()?;
+    let (schedules, rows) = tokio::join!(
+        context.temporal.list_schedules(),
+        context.store.definitions()
+    );
+    let (schedules, rows) = (schedules?, rows?);
+    // Taken after the listings: a definition that is newer than they are is reconciled anyhow,
+    // and one that is older can't be taken for an orphan.
+    let definitions = context.definitions.state();
+    let findings = compare(&definitions, &schedules, &rows);
+    for (name, (_, kind)) in &findings.differing {
+        tracing::info!(definition = name, kind, "found a difference");
+        context.metrics.drift.with_label_values(&[kind]).inc();
+    }
+    sweep(context, &findings.orphans).await?;
+    context
+        .metrics
+        .last_resync
+        .set(chrono::Utc::now().timestamp());
+    Ok(findings
+        .differing
+        .into_values()
+        .map(|(object, _)| object)
+        .collect())
+}
+
+/// Removes what no definition declares. The cache may be behind, so the API server is asked for
+/// every definition first.
+async fn sweep(context: &Context, orphans: &BTreeSet<ActivityId>) -> anyhow::Result<()> {
+    if orphans.is_empty() || !context.sweeps {
+        return Ok(());
+    }
+    let all: Api<ActivityDefinition> = Api::all(context.client.clone());
+    let declared: BTreeSet<ActivityId> = all
+        .list(&kube::api::ListParams::default())
+        .await?
+        .into_iter()
+        .filter_map(|object| object.activity_id())
+        .collect();
+    for activity in orphans.difference(&declared) {
+        context.leadership.check()?;
+        let row = context.store.definition(*activity).await?;
+        tracing::warn!(%activity, "sweeping what no definition declares");
+        context.temporal.delete_schedule(*activity).await?;
+        if let Some(row) = row {
+            context.store.delete_definition(*activity, row.uid).await?;
+        }
+        context.metrics.drift.with_label_values(&["orphan"]).inc();
+    }
+    Ok(())
+}

@@ -1,0 +1,17 @@
+//! Claims that only the real servers can prove, one module per part of the system.
+//!
+//! Every test has a Kubernetes namespace, a database, a Temporal namespace, a NATS server and
+//! stand-ins of its own, so they run side by side and in any order.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a failed expectation of a test ends the test"
+)]
+
+mod api;
+mod operator;
+mod place;
+mod router;
+mod verify;
+mod worker;

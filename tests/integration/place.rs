@@ -1,0 +1,129 @@
+//! A test's place with a migrated database and the connections that tests need.
+
+use std::time::Duration;
+
+use anyhow::Context;
+use crds::ActivityDefinition;
+use kube::Api;
+use kube::api::{DeleteParams, Patch, PatchParams, PostParams};
+use serde_json::{Value, json};
+use store::Store;
+use temporal::Temporal;
+use testkit::wait::Seen;
+use testkit::{Stack, TestEnvironment};
+
+/// How long anything that is waited for may take on a busy machine.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(90);
+
+/// A test's place.
+pub(crate) struct Place {
+    /// Its servers, stand-ins and programs.
+    pub(crate) environment: TestEnvironment,
+    /// Its database, migrated.
+    pub(crate) store: Store,
+    /// Its Temporal namespace.
+    pub(crate) temporal: Temporal,
+    /// The definitions of its Kubernetes namespace.
+    pub(crate) definitions: Api<ActivityDefinition>,
+}
+
+impl Place {
+    /// A place for the test called `name`.
+    pub(crate) async fn new(name: &str) -> anyhow::Result<Self> {
+        runtime::install_cryptography();
+        let environment = Stack::shared().await?.environment(name).await?;
+        let postgres = runtime::postgres::PostgresArguments {
+            database_url: Some(environment.database_url().to_owned()),
+            database_max_connections: 5,
+        };
+        let store = Store::new(postgres.pool("test")?);
+        store.upgrade().await?;
+        let temporal = runtime::temporal::TemporalArguments {
+            temporal_host: Some(environment.temporal_host().to_owned()),
+            temporal_namespace: environment.temporal_namespace().to_owned(),
+        };
+        let shutdown = runtime::Shutdown::default();
+        let client = temporal.connect("test", None, &shutdown).await?;
+        let kube = environment.kube_client().await?;
+        Ok(Self {
+            store,
+            temporal: Temporal::new(client),
+            definitions: Api::namespaced(kube, environment.namespace()),
+            environment,
+        })
+    }
+
+    /// Creates a definition as `kubectl create` would.
+    pub(crate) async fn create(
+        &self,
+        name: &str,
+        spec: Value,
+    ) -> anyhow::Result<ActivityDefinition> {
+        let object = json!({
+            "apiVersion": "activity-core.io/v1alpha1", "kind": "ActivityDefinition",
+            "metadata": {"name": name}, "spec": spec,
+        });
+        let object = serde_json::from_value(object)?;
+        self.definitions
+            .create(&PostParams::default(), &object)
+            .await
+            .with_context(|| format!("create {name}"))
+    }
+
+    /// Changes a definition as `kubectl patch --type merge` would.
+    pub(crate) async fn merge(
+        &self,
+        name: &str,
+        change: Value,
+    ) -> anyhow::Result<ActivityDefinition> {
+        let patch = Patch::Merge(change);
+        let parameters = PatchParams::default();
+        Ok(self.definitions.patch(name, &parameters, &patch).await?)
+    }
+
+    /// Asks for a definition's deletion.
+    pub(crate) async fn delete(&self, name: &str) -> anyhow::Result<()> {
+        self.definitions
+            .delete(name, &DeleteParams::default())
+            .await?;
+        Ok(())
+    }
+
+    /// Waits until a condition of a definition has this status and reason for the generation
+    /// that the spec has now.
+    pub(crate) async fn condition(
+        &self,
+        name: &str,
+        kind: &str,
+        expected: (&str, &str),
+    ) -> anyhow::Result<ActivityDefinition> {
+        let what = format!("{name} to be {kind}={} ({})", expected.0, expected.1);
+        let object = testkit::wait::until(what, PATIENCE, || async {
+            let object = self.definitions.get(name).await?;
+            let found = condition(&object, kind);
+            let is_as_expected = found.as_ref().is_some_and(|(status, reason, generation)| {
+                (status.as_str(), reason.as_str()) == expected
+                    && *generation == object.metadata.generation
+            });
+            Ok::<_, kube::Error>(if is_as_expected {
+                Seen::Done(object)
+            } else {
+                Seen::not_yet(format!("{:?}", object.status))
+            })
+        });
+        Ok(object.await?)
+    }
+}
+
+/// A condition's status, reason and generation.
+fn condition(object: &ActivityDefinition, kind: &str) -> Option<(String, String, Option<i64>)> {
+    let conditions = &object.status.as_ref()?.conditions;
+    let condition = conditions
+        .iter()
+        .find(|condition| condition.type_ == kind)?;
+    Some((
+        condition.status.clone(),
+        condition.reason.clone(),
+        condition.observed_generation,
+    ))
+}

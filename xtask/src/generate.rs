@@ -1,0 +1,74 @@
+//! Files that are made from code. They are committed, so that people can read and apply them
+//! without building anything, and a test fails when they are stale.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::Context;
+
+/// One generated file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Generated {
+    /// Its path in the repository.
+    pub path: PathBuf,
+    /// What it should hold.
+    pub content: String,
+}
+
+/// The first line of every generated file that may have comments.
+const HEADER: &str = "# Generated from Rust by `make generate`. Do not edit.\n";
+
+/// The root of the repository.
+pub fn repository() -> &'static Path {
+    // The manifest's folder always has a parent: the workspace.
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .parent()
+        .unwrap_or_else(|| Path::new("."))
+}
+
+/// Every generated file, as it should be.
+pub fn all() -> anyhow::Result<Vec<Generated>> {
+    let mut files = Vec::new();
+    for crd in crds::all() {
+        let name = crd.metadata.name.as_deref().unwrap_or_default();
+        let plural = &crd.spec.names.plural;
+        let manifest = serde_norway::to_string(&crd)
+            .with_context(|| format!("unable to write {name} as YAML"))?;
+        files.push(Generated {
+            path: PathBuf::from(format!("crds/{plural}.yaml")),
+            content: format!("{HEADER}{manifest}"),
+        });
+    }
+    Ok(files)
+}
+
+/// Writes every generated file.
+pub fn write_all() -> anyhow::Result<()> {
+    for file in all()? {
+        let path = repository().join(&file.path);
+        if let Some(folder) = path.parent() {
+            std::fs::create_dir_all(folder)
+                .with_context(|| format!("unable to make {}", folder.display()))?;
+        }
+        std::fs::write(&path, &file.content)
+            .with_context(|| format!("unable to write {}", path.display()))?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn generated_files_are_up_to_date() {
+        for file in all().unwrap() {
+            let path = repository().join(&file.path);
+            let present = std::fs::read_to_string(&path).unwrap_or_default();
+            assert!(
+                present == file.content,
+                "{} is stale; run `make generate` and commit the result",
+                file.path.display()
+            );
+        }
+    }
+}
