@@ -1,5 +1,6 @@
 //! The operator's settings.
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use runtime::{AdminArguments, LogArguments, MetricsArguments};
@@ -38,18 +39,52 @@ pub struct Arguments {
     #[arg(long, env = "ACTIVITY_TIMEOUT_SECONDS", default_value_t = 900)]
     pub activity_timeout_seconds: u32,
 
+    /// The address of the admission webhook; no webhook when left out.
+    #[arg(
+        long,
+        env = "WEBHOOK_BIND_ADDR",
+        value_name = "ADDRESS",
+        help_heading = "Admission webhook"
+    )]
+    pub webhook_bind_addr: Option<SocketAddr>,
+
+    /// The Service through which the API server reaches the webhook, in the operator's namespace.
+    #[arg(
+        long,
+        env = "WEBHOOK_SERVICE",
+        default_value = "actcore-operator-webhook",
+        value_name = "NAME",
+        help_heading = "Admission webhook"
+    )]
+    pub webhook_service: String,
+
+    /// The URL at which the API server reaches the webhook, for an operator outside of the
+    /// cluster. Comes before the Service.
+    #[arg(
+        long,
+        env = "WEBHOOK_URL",
+        value_name = "URL",
+        help_heading = "Admission webhook"
+    )]
+    pub webhook_url: Option<url::Url>,
+
+    /// The connection to Temporal.
     #[command(flatten)]
     pub temporal: runtime::temporal::TemporalArguments,
 
+    /// The connection to Postgres.
     #[command(flatten)]
     pub postgres: runtime::postgres::PostgresArguments,
 
+    /// The health endpoints.
     #[command(flatten)]
     pub admin: AdminArguments,
 
+    /// The metrics endpoint.
     #[command(flatten)]
     pub metrics: MetricsArguments,
 
+    /// The log.
     #[command(flatten)]
     pub log: LogArguments,
 }

@@ -4,6 +4,7 @@
 //! each ActivityDefinition how things stand. Runs are the worker's, starts by events the router's.
 
 mod activity_definition;
+mod admission;
 mod arguments;
 mod context;
 mod controllers;
@@ -58,19 +59,27 @@ pub async fn run(arguments: Arguments) -> anyhow::Result<()> {
     let admin = AdminServer::serve(&arguments.admin, readiness, shutdown.clone()).await?;
     let metrics = metrics.serve(&arguments.metrics, shutdown.clone()).await?;
 
-    let worked = work(Work {
+    let webhook = admission::run(client.clone(), &arguments, &shutdown);
+    let work = work(Work {
         arguments: &arguments,
         shutdown: &shutdown,
         client,
         store,
         identity,
         metrics: operator_metrics,
-    })
-    .await;
+    });
+    // Whichever ends first ends the other: they share the fate of the process.
+    let stop = |ended: anyhow::Result<()>| {
+        if ended.is_err() {
+            shutdown.begin();
+        }
+        ended
+    };
+    let (webhook, worked) = tokio::join!(webhook.map(stop), work.map(stop));
     shutdown.begin();
     admin.await??;
     metrics.await??;
-    worked
+    webhook.and(worked)
 }
 
 struct Work<'run> {

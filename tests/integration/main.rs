@@ -9,6 +9,7 @@
     reason = "a failed expectation of a test ends the test"
 )]
 
+mod admission;
 mod api;
 mod operator;
 mod place;

@@ -67,8 +67,14 @@ async fn an_event_definition_has_a_mirror_row_and_no_schedule() -> Result<()> {
 
 #[tokio::test]
 async fn a_bad_spec_is_stalled_with_its_field_and_the_next_good_one_recovers() -> Result<()> {
-    let (place, _operator) = place("bad spec").await?;
-    // The CRD's schema can't see that there is no 61st minute.
+    // Without a webhook, as when the operator was down: the CRD's schema alone can't see that
+    // there is no 61st minute.
+    let place = Place::new("bad spec").await?;
+    let elsewhere = [("WEBHOOK_URL", "https://127.0.0.1:1")];
+    let _operator = place
+        .environment
+        .start(Program::Operator, elsewhere)
+        .await?;
     let bad = json!({"trigger": {"cron": {"expression": "61 9 * * *"}}});
     place.create("daily", bad).await?;
     let stalled = place

@@ -5,7 +5,7 @@ use std::time::Duration;
 use anyhow::Context;
 use crds::ActivityDefinition;
 use kube::Api;
-use kube::api::{DeleteParams, Patch, PatchParams, PostParams};
+use kube::api::{ApiResource, DeleteParams, DynamicObject, Patch, PatchParams, PostParams};
 use serde_json::{Value, json};
 use store::Store;
 use temporal::Temporal;
@@ -53,21 +53,22 @@ impl Place {
         })
     }
 
-    /// Creates a definition as `kubectl create` would.
+    /// Creates a definition as `kubectl create` would: what is wrong with it is for the API
+    /// server to say, not for our types.
     pub(crate) async fn create(
         &self,
         name: &str,
         spec: Value,
     ) -> anyhow::Result<ActivityDefinition> {
-        let object = json!({
-            "apiVersion": "activity-core.io/v1alpha1", "kind": "ActivityDefinition",
-            "metadata": {"name": name}, "spec": spec,
-        });
-        let object = serde_json::from_value(object)?;
-        self.definitions
+        let resource = ApiResource::erase::<ActivityDefinition>(&());
+        let object = DynamicObject::new(name, &resource).data(json!({"spec": spec}));
+        let client = self.definitions.clone().into_client();
+        let namespace = self.environment.namespace();
+        let created = Api::<DynamicObject>::namespaced_with(client, namespace, &resource)
             .create(&PostParams::default(), &object)
             .await
-            .with_context(|| format!("create {name}"))
+            .with_context(|| format!("create {name}"))?;
+        Ok(created.try_parse()?)
     }
 
     /// Changes a definition as `kubectl patch --type merge` would.
