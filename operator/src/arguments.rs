@@ -9,7 +9,7 @@ use runtime::{AdminArguments, LogArguments, MetricsArguments};
 #[derive(Debug, Clone, clap::Parser)]
 #[command(name = "actcore-operator", version, about)]
 pub struct Arguments {
-    /// The Kubernetes namespace to watch; all namespaces when left out.
+    /// The Kubernetes namespace to watch; all namespaces when left out or empty.
     #[arg(long, env = "WATCH_NAMESPACE", value_name = "NAMESPACE")]
     pub watch_namespace: Option<String>,
 

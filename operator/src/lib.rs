@@ -38,7 +38,11 @@ const PROGRAM: &str = "actcore-operator";
 
 /// Runs the operator until it is told to stop. An error says what is missing or, when another
 /// replica has taken over, that this process must end.
-pub async fn run(arguments: Arguments) -> anyhow::Result<()> {
+pub async fn run(mut arguments: Arguments) -> anyhow::Result<()> {
+    // A chart value that is not set arrives as an empty variable.
+    arguments.watch_namespace = arguments
+        .watch_namespace
+        .filter(|namespace| !namespace.is_empty());
     runtime::initialize(&arguments.log)?;
     let shutdown = Shutdown::on_signals()?;
     let metrics = Metrics::new(PROGRAM, env!("CARGO_PKG_VERSION"))?;

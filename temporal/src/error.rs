@@ -52,9 +52,17 @@ impl Error {
         self.has_code(Code::AlreadyExists)
     }
 
+    /// Whether the Temporal namespace has lost our search attributes, as an emptied one has.
+    pub(crate) fn is_missing_search_attribute(&self) -> bool {
+        matches!(self, Self::Call { status, .. }
+            if status.code() == Code::InvalidArgument
+                && status.message().contains("no mapping defined for search attribute"))
+    }
+
     /// Whether trying the same again is of no use: the request itself is wrong.
     pub fn is_permanent(&self) -> bool {
         match self {
+            Self::Call { .. } if self.is_missing_search_attribute() => false,
             Self::Call { status, .. } => {
                 matches!(
                     status.code(),

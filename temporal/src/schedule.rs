@@ -230,6 +230,16 @@ impl Temporal {
             )),
             ..Default::default()
         };
+        let done = self.send_create(message.clone()).await;
+        if let Err(error) = &done
+            && self.repair_search_attributes(error).await?
+        {
+            return self.send_create(message).await;
+        }
+        done
+    }
+
+    async fn send_create(&self, message: CreateScheduleRequest) -> Result<(), Error> {
         let mut client = self.client.clone();
         WorkflowService::create_schedule(&mut client, request(message))
             .await
@@ -252,6 +262,16 @@ impl Temporal {
             )),
             ..Default::default()
         };
+        let done = self.send_replace(message.clone()).await;
+        if let Err(error) = &done
+            && self.repair_search_attributes(error).await?
+        {
+            return self.send_replace(message).await;
+        }
+        done
+    }
+
+    async fn send_replace(&self, message: UpdateScheduleRequest) -> Result<(), Error> {
         let mut client = self.client.clone();
         WorkflowService::update_schedule(&mut client, request(message))
             .await

@@ -38,6 +38,20 @@ impl Temporal {
         Ok(missing)
     }
 
+    /// Registers the search attributes again if a call failed for lack of them, as in a Temporal
+    /// namespace that was emptied. True when the call is worth another try.
+    pub(crate) async fn repair_search_attributes(&self, error: &Error) -> Result<bool, Error> {
+        if error.is_missing_search_attribute() {
+            let registered = self.ensure_search_attributes().await?;
+            tracing::warn!(
+                ?registered,
+                "the search attributes were gone; registered them again"
+            );
+            return Ok(true);
+        }
+        Ok(false)
+    }
+
     /// The search attributes that are not registered yet.
     pub async fn missing_search_attributes(&self) -> Result<Vec<&'static str>, Error> {
         let message = ListSearchAttributesRequest {

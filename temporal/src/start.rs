@@ -96,6 +96,16 @@ impl Temporal {
             search_attributes: Some(search_attributes(start.activity, &start.activity_name)),
             ..Default::default()
         };
+        let started = self.send_start(message.clone()).await;
+        if let Err(error) = &started
+            && self.repair_search_attributes(error).await?
+        {
+            return self.send_start(message).await;
+        }
+        started
+    }
+
+    async fn send_start(&self, message: StartWorkflowExecutionRequest) -> Result<Started, Error> {
         let mut client = self.client.clone();
         match WorkflowService::start_workflow_execution(&mut client, request(message)).await {
             // The same request id is answered with the run that it started the first time.

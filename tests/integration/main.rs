@@ -11,7 +11,9 @@
 
 mod admission;
 mod api;
+mod fields;
 mod operator;
+mod outage;
 mod place;
 mod router;
 mod verify;

@@ -30,27 +30,37 @@ pub(crate) struct Place {
 impl Place {
     /// A place for the test called `name`.
     pub(crate) async fn new(name: &str) -> anyhow::Result<Self> {
+        Self::on(&Stack::shared().await?, name).await
+    }
+
+    /// A place on a stack that is not shared.
+    pub(crate) async fn on(stack: &Stack, name: &str) -> anyhow::Result<Self> {
         runtime::install_cryptography();
-        let environment = Stack::shared().await?.environment(name).await?;
+        let environment = stack.environment(name).await?;
         let postgres = runtime::postgres::PostgresArguments {
             database_url: Some(environment.database_url().to_owned()),
             database_max_connections: 5,
         };
         let store = Store::new(postgres.pool("test")?);
         store.upgrade().await?;
-        let temporal = runtime::temporal::TemporalArguments {
-            temporal_host: Some(environment.temporal_host().to_owned()),
-            temporal_namespace: environment.temporal_namespace().to_owned(),
-        };
-        let shutdown = runtime::Shutdown::default();
-        let client = temporal.connect("test", None, &shutdown).await?;
+        let temporal = connect(
+            environment.temporal_host(),
+            environment.temporal_namespace(),
+        );
+        let temporal = temporal.await?;
         let kube = environment.kube_client().await?;
         Ok(Self {
             store,
-            temporal: Temporal::new(client),
+            temporal,
             definitions: Api::namespaced(kube, environment.namespace()),
             environment,
         })
+    }
+
+    /// Looks at another Temporal from here on.
+    pub(crate) async fn use_temporal(&mut self, host: &str, namespace: &str) -> anyhow::Result<()> {
+        self.temporal = connect(host, namespace).await?;
+        Ok(())
     }
 
     /// Creates a definition as `kubectl create` would: what is wrong with it is for the API
@@ -114,6 +124,17 @@ impl Place {
         });
         Ok(object.await?)
     }
+}
+
+async fn connect(host: &str, namespace: &str) -> anyhow::Result<Temporal> {
+    let temporal = runtime::temporal::TemporalArguments {
+        temporal_host: Some(host.to_owned()),
+        temporal_namespace: namespace.to_owned(),
+    };
+    let shutdown = runtime::Shutdown::default();
+    Ok(Temporal::new(
+        temporal.connect("test", None, &shutdown).await?,
+    ))
 }
 
 /// A condition's status, reason and generation.

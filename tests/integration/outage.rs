@@ -1,0 +1,154 @@
+//! Temporal goes, comes back, and comes back empty: the operator waits, says so, and puts
+//! everything right again without a restart.
+
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use crds::ActivityDefinition;
+use kube::api::{Api, DeleteParams, ObjectMeta, PostParams};
+use serde_json::{Value, json};
+use testkit::ports::PortChoice;
+use testkit::servers::TemporalOptions;
+use testkit::wait::Seen;
+use testkit::{Program, Signal, Stack, StackOptions};
+
+use crate::place::{PATIENCE, Place};
+
+fn daily() -> Value {
+    json!({"trigger": {"cron": {"expression": "0 9 * * *"}}})
+}
+
+#[tokio::test]
+async fn losing_temporals_database_rebuilds_every_schedule_without_a_restart() -> Result<()> {
+    let mut place = Place::new("temporal lost").await?;
+    let options = TemporalOptions {
+        namespaces: vec!["own".to_owned()],
+        ..TemporalOptions::default()
+    };
+    let temporal = place.environment.start_temporal(options.clone()).await?;
+    let host = temporal.host().to_owned();
+    place.use_temporal(&host, "own").await?;
+    let settings = [
+        ("TEMPORAL_HOST", host.as_str()),
+        ("TEMPORAL_NAMESPACE", "own"),
+        ("RESYNC_SECONDS", "2"),
+    ];
+    let _operator = place.environment.start(Program::Operator, settings).await?;
+    place.create("before", daily()).await?;
+    let object = place
+        .condition("before", "Ready", ("True", "Synced"))
+        .await?;
+    let before = object.activity_id().context("no id")?;
+
+    temporal.process().signal(Signal::KILL)?;
+    temporal.process().wait(Duration::from_secs(10)).await?;
+    place.create("during", daily()).await?;
+    place
+        .condition("during", "Ready", ("False", "TemporalUnavailable"))
+        .await?;
+    place
+        .condition("during", "Reconciling", ("True", "Progressing"))
+        .await?;
+
+    let port = host.rsplit(':').next().and_then(|port| port.parse().ok());
+    let options = TemporalOptions {
+        port: PortChoice::Preferred(port.context("no port")?),
+        ..options
+    };
+    let _temporal = place.environment.start_temporal(options).await?;
+    let object = place
+        .condition("during", "Ready", ("True", "Synced"))
+        .await?;
+    let during = object.activity_id().context("no id")?;
+    testkit::wait::until("both Schedules in the empty Temporal", PATIENCE, || async {
+        let schedules = (
+            place.temporal.schedule(before).await?,
+            place.temporal.schedule(during).await?,
+        );
+        Ok::<_, temporal::Error>(schedules.0.is_some() && schedules.1.is_some())
+    })
+    .await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn an_orphan_is_swept_and_a_terminating_namespace_is_let_go() -> Result<()> {
+    // An operator that watches every namespace needs a cluster of its own.
+    let stack = Stack::start(StackOptions {
+        temporal_namespaces: 1,
+    })
+    .await?;
+    let place = Place::on(&stack, "sweep").await?;
+    let everywhere = [("WATCH_NAMESPACE", ""), ("RESYNC_SECONDS", "1")];
+    let operator = place
+        .environment
+        .start(Program::Operator, everywhere)
+        .await?;
+
+    // What an operator leaves behind whose object vanished without its finalizer.
+    place.create("vanishing", daily()).await?;
+    let object = place
+        .condition("vanishing", "Ready", ("True", "Synced"))
+        .await?;
+    let orphan = object.activity_id().context("no id")?;
+    operator.kill(Signal::KILL)?;
+    operator.wait(Duration::from_secs(10)).await?;
+    let no_finalizer = json!({"metadata": {"finalizers": null}});
+    place.merge("vanishing", no_finalizer).await?;
+    place.delete("vanishing").await?;
+    place.create("staying", daily()).await?;
+
+    let _operator = place
+        .environment
+        .start(Program::Operator, everywhere)
+        .await?;
+    let object = place
+        .condition("staying", "Ready", ("True", "Synced"))
+        .await?;
+    let staying = object.activity_id().context("no id")?;
+    testkit::wait::until("the orphan to be swept", PATIENCE, || async {
+        let schedule = place.temporal.schedule(orphan).await?;
+        let row = place.store.definition(orphan).await?;
+        Ok::<_, anyhow::Error>(schedule.is_none() && row.is_none())
+    })
+    .await?;
+    assert!(place.temporal.schedule(staying).await?.is_some());
+
+    let client = place.environment.kube_client().await?;
+    let namespaces = Api::<k8s_openapi::api::core::v1::Namespace>::all(client.clone());
+    let mut namespace = k8s_openapi::api::core::v1::Namespace::default();
+    namespace.metadata = ObjectMeta {
+        name: Some("short-lived".to_owned()),
+        ..ObjectMeta::default()
+    };
+    namespaces
+        .create(&PostParams::default(), &namespace)
+        .await?;
+    let definitions: Api<ActivityDefinition> = Api::namespaced(client, "short-lived");
+    let object = json!({
+        "apiVersion": "activity-core.io/v1alpha1", "kind": "ActivityDefinition",
+        "metadata": {"name": "daily"}, "spec": daily(),
+    });
+    let object = definitions
+        .create(&PostParams::default(), &serde_json::from_value(object)?)
+        .await?;
+    let activity = object.activity_id().context("no id")?;
+    testkit::wait::until("its Schedule", PATIENCE, || async {
+        let schedule = place.temporal.schedule(activity).await?;
+        Ok::<_, temporal::Error>(schedule.is_some())
+    })
+    .await?;
+    namespaces
+        .delete("short-lived", &DeleteParams::default())
+        .await?;
+    testkit::wait::until("the namespace to be gone", PATIENCE, || async {
+        let namespace = namespaces.get_opt("short-lived").await?;
+        Ok::<_, kube::Error>(match namespace {
+            None => Seen::Done(()),
+            Some(namespace) => Seen::not_yet(format!("{:?}", namespace.status)),
+        })
+    })
+    .await?;
+    assert!(place.temporal.schedule(activity).await?.is_none());
+    Ok(())
+}
