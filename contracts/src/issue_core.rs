@@ -24,12 +24,12 @@ pub struct NewIssue {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub labels: Vec<String>,
     /// Where the task comes from.
-    pub detail: IssueDetail,
+    pub metadata: IssueMetadata,
 }
 
-/// The `detail` of an issue.
+/// The `metadata` of an issue.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct IssueDetail {
+pub struct IssueMetadata {
     /// The run that found the task.
     pub activity_core_run_id: Uuid,
     /// The activity's id.

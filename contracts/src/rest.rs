@@ -59,7 +59,12 @@ pub enum TriggerConfig {
         cron_expression: String,
         /// An IANA time zone; UTC when left out.
         #[serde(default = "utc")]
-        #[schema(example = "Europe/Berlin", default = "UTC", min_length = 1, max_length = 64)]
+        #[schema(
+            example = "Europe/Berlin",
+            default = "UTC",
+            min_length = 1,
+            max_length = 64
+        )]
         timezone: String,
         /// What becomes of missed times; `skip` when left out.
         #[serde(default)]

@@ -187,6 +187,14 @@ impl TimeZone {
         self.0.name()
     }
 
+    /// An instant on this zone's wall clock, for people: `2026-11-24 09:00:00 CET`.
+    pub fn shown(self, instant: DateTime<Utc>) -> String {
+        instant
+            .with_timezone(&self.0)
+            .format("%Y-%m-%d %H:%M:%S %Z")
+            .to_string()
+    }
+
     /// The calendar date in this zone at an instant.
     pub fn date_at(self, instant: DateTime<Utc>) -> NaiveDate {
         instant.with_timezone(&self.0).date_naive()

@@ -97,6 +97,8 @@ pub const RUNS_CHANNEL: &str = "activity_core_runs";
 pub struct RunSummary {
     /// The newest run.
     pub latest: Option<Run>,
+    /// The newest run that has ended.
+    pub latest_ended: Option<Run>,
     /// Expected runs that are missing.
     pub missed: i64,
     /// Expected runs that were left out on purpose.
@@ -318,6 +320,10 @@ impl Store {
     /// The newest run of an activity, and how many expected ones never were.
     pub async fn run_summary(&self, activity: ActivityId) -> Result<RunSummary, Error> {
         let latest = self.runs(activity, None, 1).await?.pop();
+        let latest_ended = match &latest {
+            Some(run) if run.outcome == RunOutcome::Running => self.latest_ended(activity).await?,
+            other => other.clone(),
+        };
         let (missed, skipped): (i64, i64) = sqlx::query_as(
             "select count(*) filter (where outcome = 'Missed'),
                     count(*) filter (where outcome <> 'Missed')
@@ -332,9 +338,24 @@ impl Store {
         .map_err(Error::query("count an activity's absent runs"))?;
         Ok(RunSummary {
             latest,
+            latest_ended,
             missed,
             skipped,
         })
+    }
+
+    async fn latest_ended(&self, activity: ActivityId) -> Result<Option<Run>, Error> {
+        let row: Option<Row> = sqlx::query_as(sqlx::AssertSqlSafe(format!(
+            "select {COLUMNS} from activity_runs
+             where activity_id = $1 and outcome <> 'Running'
+             order by coalesce(scheduled_for, fired_at, created_at) desc, run_id desc
+             limit 1"
+        )))
+        .bind(activity.as_uuid())
+        .fetch_optional(&self.pool)
+        .await
+        .map_err(Error::query("read the newest run that has ended"))?;
+        row.map(Run::try_from).transpose()
     }
 
     /// The newest run of an activity whose nominal time or beginning lies in `[from, until)`.

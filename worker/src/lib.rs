@@ -1,0 +1,175 @@
+//! The worker: carries out runs.
+//!
+//! One process polls both task queues. Workflow code ([`workflows`]) decides the order of the
+//! steps; the steps ([`activities`]) do them: the ledger's beginning and end next to the
+//! workflow, the instruction and the sinks on a queue of their own. What is expected to run, and
+//! whether it did, is the operator's business.
+
+mod activities;
+mod arguments;
+mod delivery;
+mod egress;
+mod error;
+mod instruction;
+mod metrics;
+mod plan;
+mod probes;
+mod report;
+mod service;
+mod services;
+mod sinks;
+mod telemetry;
+mod trace;
+mod workflows;
+
+pub use arguments::{
+    Arguments, IssueSinkType, ModelArguments, RunArguments, Secret, SinkArguments,
+};
+pub use egress::AllowedHosts;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Result, bail};
+use runtime::{AdminServer, Metrics, Readiness, Shutdown, require};
+use store::Store;
+use temporal::Temporal;
+use tokio::task::JoinHandle;
+
+use egress::{AllowList, Egress};
+use instruction::ModelEndpoint;
+use metrics::WorkerMetrics;
+use services::{Services, Settings};
+use telemetry::SdkTelemetry;
+
+/// The name in logs, in Postgres' list of connections and in Temporal's list of workers.
+const PROGRAM: &str = "actcore-worker";
+
+/// Runs the worker until the process is to stop. An error names what is missing or what broke.
+pub async fn run(arguments: Arguments, shutdown: Shutdown) -> Result<()> {
+    let Arguments {
+        temporal,
+        postgres,
+        runs,
+        model,
+        sinks,
+        admin,
+        metrics: metrics_arguments,
+        log,
+    } = arguments;
+    runtime::initialize(&log)?;
+    let store = Store::new(postgres.pool(PROGRAM)?);
+    let telemetry = SdkTelemetry::start()?;
+    let metrics = Metrics::new(PROGRAM, env!("CARGO_PKG_VERSION"))?;
+    let worker_metrics = WorkerMetrics::register(metrics.registry())?;
+    let services = services(store.clone(), worker_metrics, (runs, model, sinks))?;
+
+    let slot = probes::TemporalSlot::default();
+    let readiness = Readiness::new(
+        vec![
+            probes::postgres(store.clone()),
+            probes::temporal(Arc::clone(&slot)),
+        ],
+        shutdown.clone(),
+    );
+    let health = AdminServer::serve(&admin, readiness, shutdown.clone()).await?;
+    let scrapes = metrics
+        .with_upstream(telemetry.exporter)
+        .serve(&metrics_arguments, shutdown.clone())
+        .await?;
+
+    let work = async {
+        let identity = runtime::temporal::identity(PROGRAM);
+        let connected = temporal
+            .connect(&identity, telemetry.meter, &shutdown)
+            .await;
+        let client = match connected {
+            Ok(client) => client,
+            Err(runtime::Error::Stopped { .. }) => return Ok(()),
+            Err(error) => return Err(error.into()),
+        };
+        let _ = slot.set(Temporal::new(client.clone()));
+        if !probes::schema_is_current(&store, &shutdown).await {
+            return Ok(());
+        }
+        service::serve(&telemetry.runtime, &client, &services, &shutdown).await
+    };
+    tokio::select! {
+        done = work => done,
+        ended = ended_early(health, "HEALTH_BIND_ADDR", &shutdown) => ended,
+        ended = ended_early(scrapes, "PROMETHEUS_BIND_ADDR", &shutdown) => ended,
+    }
+}
+
+/// What activities share, from the settings.
+fn services(
+    store: Store,
+    metrics: WorkerMetrics,
+    (runs, model, sinks): (RunArguments, ModelArguments, SinkArguments),
+) -> Result<Arc<Services>> {
+    let RunArguments {
+        activity_timeout_seconds,
+        skip_schedule_sync,
+        egress_allowed_hosts,
+    } = runs;
+    let ModelArguments {
+        openai_base_url,
+        openai_api_key,
+    } = model;
+    let SinkArguments {
+        state_hub_url,
+        working_memory_dir,
+        issue_core_url,
+        issue_sink_type,
+    } = sinks;
+    if skip_schedule_sync.is_some() {
+        tracing::info!("SKIP_SCHEDULE_SYNC has no effect: the operator keeps the Schedules");
+    }
+    if issue_sink_type == IssueSinkType::IssueCore {
+        require(
+            issue_core_url.as_ref(),
+            "ISSUE_CORE_URL",
+            "ISSUE_SINK_TYPE is issue-core; set it to http://host:port",
+        )?;
+    }
+    let implied = [
+        state_hub_url.as_ref(),
+        issue_core_url.as_ref(),
+        openai_base_url.as_ref(),
+    ];
+    let egress = Egress::new(AllowList::new(egress_allowed_hosts, &implied))?;
+    Ok(Arc::new(Services {
+        store,
+        egress,
+        metrics,
+        settings: Settings {
+            state_hub: state_hub_url,
+            issue_core: issue_core_url,
+            issue_sink_type,
+            model: openai_base_url.map(|base| ModelEndpoint {
+                base,
+                key: openai_api_key,
+            }),
+            working_memory: working_memory_dir,
+            run_limit: Duration::from_secs(activity_timeout_seconds),
+        },
+    }))
+}
+
+/// Waits for a server that must not end before the process does.
+async fn ended_early(
+    server: JoinHandle<std::io::Result<()>>,
+    setting: &'static str,
+    shutdown: &Shutdown,
+) -> Result<()> {
+    let ended = server.await;
+    if shutdown.has_begun() {
+        // The servers stop first; the work is still to be drained.
+        return std::future::pending().await;
+    }
+    match ended {
+        Ok(Ok(())) => bail!("the server at {setting} ended by itself"),
+        Ok(Err(error)) => bail!("the server at {setting} failed: {error}"),
+        Err(error) => bail!("the server at {setting} failed: {error}"),
+    }
+}

@@ -1,0 +1,135 @@
+//! The short steps: a run's beginning and its end in the ledger. They are local activities, next
+//! to free, and are repeated until Postgres is there.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use chrono::Utc;
+use contracts::step::{EndRun, RunPlan, RunStart};
+use domain::{ActivityId, DeliveryResult, RunOutcome};
+use store::{MirrorRow, NewRun, RunEnd};
+use temporalio_macros::activities;
+use temporalio_sdk::activities::{ActivityContext, ActivityError};
+
+use crate::error::StepError;
+use crate::plan;
+use crate::services::Services;
+
+/// Why a delivery is given up that was under way when its run ended.
+const GIVEN_UP: &str = "the run ended before the delivery was confirmed";
+
+/// The steps against our own Postgres.
+pub(crate) struct LedgerActivities {
+    services: Arc<Services>,
+}
+
+impl LedgerActivities {
+    pub(crate) const fn new(services: Arc<Services>) -> Self {
+        Self { services }
+    }
+
+    async fn begin(&self, start: &RunStart) -> Result<RunPlan, StepError> {
+        let row = self.enter(start).await?;
+        let Some(row) = row else {
+            return Ok(plan::refusal(StepError::DefinitionDeleted.to_string()));
+        };
+        let limit = self.services.settings.run_limit;
+        Ok(plan::plan(plan::definition(&row), limit))
+    }
+
+    /// Enters the run as Running, unless it is entered already.
+    async fn enter(&self, start: &RunStart) -> Result<Option<MirrorRow>, StepError> {
+        let activity = start.request.activity();
+        let row = self.services.store.definition(activity).await?;
+        let run = new_run(start, activity, row.as_ref())?;
+        self.services.store.begin_run(&run).await?;
+        Ok(row)
+    }
+
+    async fn end(&self, input: &EndRun) -> Result<(), StepError> {
+        // A run that was cancelled while Postgres was away has no row yet.
+        let activity = input.start.request.activity();
+        let trigger = input.start.trigger_key().map_err(StepError::InvalidStart)?;
+        let run_id = domain::RunId::of(activity, &trigger);
+        if self.services.store.run(run_id).await?.is_none() {
+            self.enter(&input.start).await?;
+        }
+        let given_up = self.services.store.give_up_deliveries(run_id, GIVEN_UP);
+        let given_up = given_up.await?;
+        let end = RunEnd {
+            outcome: outcome(input.error.as_deref()),
+            error: input.error.clone(),
+            completed_at: Utc::now(),
+        };
+        self.services.store.end_run(run_id, &end).await?;
+        for kind in given_up {
+            self.services
+                .metrics
+                .count_delivery(&kind, DeliveryResult::Failed);
+        }
+        let took = (end.completed_at - input.start.fired_at).to_std();
+        let took = took.unwrap_or(Duration::ZERO);
+        self.services
+            .metrics
+            .count_run(end.outcome, input.tier.as_deref(), took);
+        tracing::info!(
+            %run_id, activity_id = %activity, trigger = %trigger, outcome = %end.outcome,
+            error = end.error, "the run ended"
+        );
+        Ok(())
+    }
+}
+
+#[activities]
+impl LedgerActivities {
+    /// Enters the run and plans it.
+    #[activity(name = "begin_run")]
+    pub(crate) async fn begin_run(
+        self: Arc<Self>,
+        _context: ActivityContext,
+        start: RunStart,
+    ) -> Result<RunPlan, ActivityError> {
+        self.begin(&start).await.map_err(logged("begin_run"))
+    }
+
+    /// Enters the run's outcome.
+    #[activity(name = "end_run")]
+    pub(crate) async fn end_run(
+        self: Arc<Self>,
+        _context: ActivityContext,
+        input: EndRun,
+    ) -> Result<(), ActivityError> {
+        self.end(&input).await.map_err(logged("end_run"))
+    }
+}
+
+/// A local activity's failed tries are not in the history, so they are logged.
+fn logged(step: &'static str) -> impl Fn(StepError) -> ActivityError {
+    move |error| {
+        tracing::warn!(step, error = error.text(), "a step failed");
+        error.into_failure()
+    }
+}
+
+fn new_run(
+    start: &RunStart,
+    activity: ActivityId,
+    row: Option<&MirrorRow>,
+) -> Result<NewRun, StepError> {
+    Ok(NewRun {
+        activity,
+        activity_name: row.map_or_else(|| activity.to_string(), |row| row.display_name.clone()),
+        trigger: start.trigger_key().map_err(StepError::InvalidStart)?,
+        fired_at: start.fired_at,
+        workflow_id: start.workflow_id.clone(),
+        workflow_run_id: start.workflow_run_id.clone(),
+        trace_id: start.request.trace_id().map(str::to_owned),
+    })
+}
+
+const fn outcome(error: Option<&str>) -> RunOutcome {
+    match error {
+        None => RunOutcome::Succeeded,
+        Some(_) => RunOutcome::Failed,
+    }
+}
