@@ -1,0 +1,278 @@
+//! Pulls events from JetStream and has them settled, many at once.
+//!
+//! Only as many events are asked for as there are free places, so none waits unattended for its
+//! turn while its delivery runs out. While something that events need is away, a router takes one
+//! event at most beyond those that it has: they are better left to a replica that can work.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_nats::connection::State;
+use async_nats::jetstream::consumer::PullConsumer;
+use async_nats::jetstream::consumer::pull::Batch;
+use async_nats::jetstream::{self, AckKind};
+use futures::{FutureExt as _, StreamExt as _};
+use runtime::{Backoff, Shutdown, describe};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::task::JoinSet;
+
+use crate::settle::Settler;
+use crate::streams::{self, Settings};
+
+/// How long a request for events stays open at the server.
+const PULL_EXPIRES: Duration = Duration::from_secs(5);
+
+/// How long a request may go without an answer beyond that, before it counts as lost.
+const PULL_GRACE: Duration = Duration::from_secs(1);
+
+/// How often it is looked whether the connection to NATS still stands.
+const LOOK_EVERY: Duration = Duration::from_millis(500);
+
+/// How long events in hand may take after the process was asked to stop.
+const DRAIN_TIMEOUT: Duration = Duration::from_secs(20);
+
+/// How long NATS may take for what needs no decision.
+const NATS_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// The longest pause between two tries to consume.
+const LONGEST_PAUSE: Duration = Duration::from_secs(15);
+
+/// Why no events come.
+#[derive(Debug, thiserror::Error)]
+enum PullError {
+    #[error("failed to ask for events")]
+    Request(#[source] async_nats::error::Error<jetstream::consumer::pull::BatchErrorKind>),
+    #[error("the server ended a request for events")]
+    Ended(#[source] async_nats::Error),
+    #[error("NATS took no request within {} s", NATS_TIMEOUT.as_secs())]
+    TimedOut,
+}
+
+/// Consumes the stream of events.
+#[derive(Debug)]
+pub(crate) struct Consumption {
+    /// Where the events come from.
+    pub(crate) jetstream: jetstream::Context,
+    /// How streams and consumer are made.
+    pub(crate) settings: Settings,
+    /// What settles each event.
+    pub(crate) settler: Arc<Settler>,
+    /// How many events are worked on at once.
+    pub(crate) max_in_flight: usize,
+    /// Whether the process is to stop.
+    pub(crate) shutdown: Shutdown,
+}
+
+impl Consumption {
+    /// Consumes until the process is to stop. An error says what somebody has to change.
+    pub(crate) async fn run(self) -> Result<(), streams::Error> {
+        let places = Arc::new(Semaphore::new(self.max_in_flight));
+        let mut settling = JoinSet::new();
+        let outcome = self.consume(&places, &mut settling).await;
+        drain(&mut settling).await;
+        // Acknowledgements that nobody confirms are still on their way out.
+        let client = self.jetstream.client();
+        match tokio::time::timeout(NATS_TIMEOUT, client.flush()).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => tracing::warn!(error = describe(&error), "unable to flush NATS"),
+            Err(_) => tracing::warn!("NATS took nothing any more; what it missed comes again"),
+        }
+        outcome
+    }
+
+    async fn consume(
+        &self,
+        places: &Arc<Semaphore>,
+        settling: &mut JoinSet<()>,
+    ) -> Result<(), streams::Error> {
+        let mut backoff = Backoff::up_to(LONGEST_PAUSE);
+        let Some(mut consumer) = self.ensure().await? else {
+            return Ok(());
+        };
+        tracing::info!("consuming events");
+        while let Some(taken) = self.free_places(places, settling).await {
+            let error = match self.pull(&consumer, taken, settling).await {
+                Ok(()) => {
+                    backoff = Backoff::up_to(LONGEST_PAUSE);
+                    continue;
+                }
+                Err(error) => error,
+            };
+            let pause = backoff.next_delay();
+            tracing::warn!(
+                error = describe(&error),
+                retry_in_seconds = pause.as_secs(),
+                "unable to pull events"
+            );
+            if !self.shutdown.sleep(pause).await {
+                break;
+            }
+            // The stream or the consumer may be gone.
+            match self.ensure().await? {
+                Some(again) => consumer = again,
+                None => break,
+            }
+        }
+        Ok(())
+    }
+
+    /// Makes or checks streams and consumer, trying again while NATS is away; `None` when the
+    /// process is to stop.
+    async fn ensure(&self) -> Result<Option<PullConsumer>, streams::Error> {
+        let mut backoff = Backoff::up_to(LONGEST_PAUSE);
+        loop {
+            let ensuring = streams::ensure(&self.jetstream, self.settings);
+            let error = match self.shutdown.or(ensuring).await {
+                None => return Ok(None),
+                Some(Ok(consumer)) => return Ok(Some(consumer)),
+                Some(Err(error)) if error.is_permanent() => return Err(error),
+                Some(Err(error)) => error,
+            };
+            let pause = backoff.next_delay();
+            tracing::warn!(
+                error = describe(&error),
+                retry_in_seconds = pause.as_secs(),
+                "unable to set up the streams"
+            );
+            if !self.shutdown.sleep(pause).await {
+                return Ok(None);
+            }
+        }
+    }
+
+    /// Waits until events can be taken, and for how many; `None` when the process is to stop.
+    async fn free_places(
+        &self,
+        places: &Arc<Semaphore>,
+        settling: &mut JoinSet<()>,
+    ) -> Option<OwnedSemaphorePermit> {
+        loop {
+            reap(settling);
+            let first = self.shutdown.or(places.clone().acquire_owned()).await?;
+            // The semaphore is never closed.
+            let mut taken = first.ok()?;
+            let is_connected = self.jetstream.client().connection_state() == State::Connected;
+            if is_connected && self.settler.can_work() {
+                let rest = places.available_permits();
+                let rest = u32::try_from(rest).unwrap_or(u32::MAX);
+                if let Ok(rest) = places.clone().try_acquire_many_owned(rest) {
+                    taken.merge(rest);
+                }
+                return Some(taken);
+            }
+            if is_connected && settling.is_empty() {
+                return Some(taken);
+            }
+            drop(taken);
+            if !self.shutdown.sleep(LOOK_EVERY).await {
+                return None;
+            }
+        }
+    }
+
+    /// Asks for as many events as there are places taken, and has each settled as it comes.
+    async fn pull(
+        &self,
+        consumer: &PullConsumer,
+        mut taken: OwnedSemaphorePermit,
+        settling: &mut JoinSet<()>,
+    ) -> Result<(), PullError> {
+        let asking = consumer
+            .batch()
+            .max_messages(taken.num_permits())
+            // No heartbeats: a batch that receives one is never woken again (async-nats 0.51).
+            .expires(PULL_EXPIRES)
+            .messages();
+        let mut batch = tokio::time::timeout(NATS_TIMEOUT, asking)
+            .await
+            .map_err(|_| PullError::TimedOut)?
+            .map_err(PullError::Request)?;
+        let deadline = tokio::time::sleep(PULL_EXPIRES + PULL_GRACE);
+        tokio::pin!(deadline);
+        let mut look = tokio::time::interval(LOOK_EVERY);
+        loop {
+            tokio::select! {
+                () = self.shutdown.begun() => {
+                    give_back(&mut batch).await;
+                    return Ok(());
+                }
+                event = batch.next() => match event {
+                    None => return Ok(()),
+                    Some(Err(error)) => return Err(PullError::Ended(error)),
+                    Some(Ok(message)) => {
+                        let Some(place) = taken.split(1) else { return Ok(()) };
+                        self.begin(message, place, consumer, settling);
+                    }
+                },
+                _ = look.tick() => {
+                    reap(settling);
+                    if self.jetstream.client().connection_state() != State::Connected {
+                        tracing::warn!("the connection to NATS is lost");
+                        return Ok(());
+                    }
+                }
+                () = &mut deadline => return Ok(()),
+            }
+        }
+    }
+
+    fn begin(
+        &self,
+        message: jetstream::Message,
+        place: OwnedSemaphorePermit,
+        consumer: &PullConsumer,
+        settling: &mut JoinSet<()>,
+    ) {
+        let settler = self.settler.clone();
+        let ack_wait = consumer.cached_info().config.ack_wait;
+        settling.spawn(async move {
+            settler.metrics.in_flight.inc();
+            settler.settle(message, ack_wait).await;
+            settler.metrics.in_flight.dec();
+            drop(place);
+        });
+    }
+}
+
+/// Hands back what came in and was not begun.
+async fn give_back(batch: &mut Batch) {
+    while let Some(Some(Ok(message))) = batch.next().now_or_never() {
+        let sending = message.ack_with(AckKind::Nak(None));
+        if let Ok(Err(error)) = tokio::time::timeout(NATS_TIMEOUT, sending).await {
+            tracing::warn!(
+                error = describe(error.as_ref()),
+                "unable to hand an event back"
+            );
+        }
+    }
+}
+
+/// Takes note of the events that are done.
+fn reap(settling: &mut JoinSet<()>) {
+    while let Some(done) = settling.try_join_next() {
+        report(done);
+    }
+}
+
+fn report(done: Result<(), tokio::task::JoinError>) {
+    if let Err(error) = done {
+        // The event is not acknowledged and comes again.
+        tracing::error!(error = describe(&error), "settling an event was cut short");
+    }
+}
+
+/// Lets the events in hand come to their end.
+async fn drain(settling: &mut JoinSet<()>) {
+    let draining = async {
+        while let Some(done) = settling.join_next().await {
+            report(done);
+        }
+    };
+    if tokio::time::timeout(DRAIN_TIMEOUT, draining).await.is_err() {
+        tracing::warn!(
+            events = settling.len(),
+            "events are left unfinished; they come again"
+        );
+        settling.shutdown().await;
+    }
+}

@@ -1,0 +1,210 @@
+//! What one event leads to: which runs it starts, why other definitions stay as they are, and
+//! what about it has to become a dead letter.
+//!
+//! Pure: the event and a snapshot come in, a plan goes out, and carrying it out ([`crate::settle`])
+//! leaves nothing to decide.
+//!
+//! An event can start some definitions and be a dead letter for others. The former are started
+//! all the same: the dead letter names the latter, and sending it on its way again does no harm,
+//! because what has run is not run again.
+//!
+//! EventTypes are namespaced, and so is their word: an event that breaks a schema which is
+//! enforced becomes a dead letter and starts no definition of that schema's namespace. A team's
+//! schema can not hold up the definitions of another team.
+
+use std::fmt;
+
+use chrono::{DateTime, Utc};
+use contracts::dead_letter::Reason;
+use crds::ValidationMode;
+use domain::{Event, Match, Unmatched};
+use temporal::RunStart;
+
+use crate::snapshot::{Conformity, ObjectName, Snapshot, Subscriber};
+
+/// What an event is called in logs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EventIdentity {
+    /// The publisher's id.
+    pub event_id: String,
+    /// What happened.
+    pub event_type: String,
+    /// Who published it.
+    pub source: String,
+    /// The trace it belongs to.
+    pub trace_id: Option<String>,
+}
+
+/// A run that is to be started.
+#[derive(Debug, Clone, PartialEq)]
+pub struct PlannedStart {
+    /// The definition's object.
+    pub object: ObjectName,
+    /// The run.
+    pub start: RunStart,
+}
+
+/// A definition that the event does not start.
+#[derive(Debug, Clone, PartialEq)]
+pub struct NotStarted {
+    /// The definition's object.
+    pub object: ObjectName,
+    /// Why not.
+    pub why: Unmatched,
+}
+
+/// Something about the event that must not be dropped silently.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Problem {
+    /// What kind of problem it is.
+    pub reason: Reason,
+    /// The definition or EventType that it is about; `None` when the event itself is unreadable.
+    pub object: Option<ObjectName>,
+    /// What exactly is wrong.
+    pub error: String,
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.object {
+            Some(object) => write!(formatter, "{object}: {}", self.error),
+            None => formatter.write_str(&self.error),
+        }
+    }
+}
+
+/// Everything that one event leads to.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Decision {
+    /// The event; `None` when it can't be read.
+    pub event: Option<EventIdentity>,
+    /// The runs to start.
+    pub starts: Vec<PlannedStart>,
+    /// The definitions that wait for the type and are not started.
+    pub unmatched: Vec<NotStarted>,
+    /// Why the event is a dead letter; it is none when this is empty.
+    pub problems: Vec<Problem>,
+    /// Schemas that it breaks and that are not enforced.
+    pub warnings: Vec<Problem>,
+}
+
+impl fmt::Display for Decision {
+    /// One line for each consequence.
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for planned in &self.starts {
+            let workflow = &planned.start.workflow_id;
+            writeln!(formatter, "start {} as {workflow}", planned.object)?;
+        }
+        for not_started in &self.unmatched {
+            writeln!(
+                formatter,
+                "skip {}: {}",
+                not_started.object, not_started.why
+            )?;
+        }
+        for warning in &self.warnings {
+            writeln!(formatter, "warn {}: {warning}", warning.reason)?;
+        }
+        for problem in &self.problems {
+            writeln!(formatter, "dead letter {}: {problem}", problem.reason)?;
+        }
+        Ok(())
+    }
+}
+
+/// Decides what the event in `body` leads to. `received_at` is when the stream took it in, which
+/// is the same however often it is delivered.
+pub fn decide(body: &[u8], received_at: DateTime<Utc>, snapshot: &Snapshot) -> Decision {
+    let event = match contracts::event::parse(body, received_at) {
+        Ok(event) => event,
+        Err(error) => {
+            return Decision {
+                problems: vec![Problem {
+                    reason: Reason::InvalidEnvelope,
+                    object: None,
+                    error: error.to_string(),
+                }],
+                ..Decision::default()
+            };
+        }
+    };
+    let mut decision = Decision {
+        event: Some(EventIdentity {
+            event_id: event.event_id.clone(),
+            event_type: event.event_type.clone(),
+            source: event.source.clone(),
+            trace_id: event.trace_id.clone(),
+        }),
+        ..Decision::default()
+    };
+    let held_back = check_schemas(&event, snapshot, &mut decision);
+    for subscriber in snapshot.subscribers(&event.event_type) {
+        if !held_back.contains(&subscriber.object.namespace.as_str()) {
+            route(&event, subscriber, &mut decision);
+        }
+    }
+    decision
+}
+
+/// Holds the payload against every schema of its type, and returns the namespaces whose
+/// definitions are not to be started.
+fn check_schemas<'snapshot>(
+    event: &Event,
+    snapshot: &'snapshot Snapshot,
+    decision: &mut Decision,
+) -> Vec<&'snapshot str> {
+    let mut held_back = Vec::new();
+    for schema in snapshot.schemas(&event.event_type) {
+        let (reason, error) = match schema.check(&event.payload) {
+            Conformity::Conforms => continue,
+            Conformity::Violates(error) => (Reason::SchemaViolation, error),
+            Conformity::UnreadableSchema(error) => (Reason::UnreadableDefinition, error),
+        };
+        let problem = Problem {
+            reason,
+            object: Some(schema.object.clone()),
+            error,
+        };
+        match schema.validation {
+            ValidationMode::Warn => decision.warnings.push(problem),
+            ValidationMode::Enforce => {
+                decision.problems.push(problem);
+                held_back.push(schema.object.namespace.as_str());
+            }
+        }
+    }
+    held_back
+}
+
+fn route(event: &Event, subscriber: &Subscriber, decision: &mut Decision) {
+    let object = subscriber.object.clone();
+    let problem = |reason, error: String| Problem {
+        reason,
+        object: Some(subscriber.object.clone()),
+        error,
+    };
+    let definition = match &subscriber.definition {
+        Ok(definition) => definition,
+        Err(error) if subscriber.enabled => {
+            let problem = problem(Reason::UnreadableDefinition, error.clone());
+            return decision.problems.push(problem);
+        }
+        Err(_) => {
+            let why = Unmatched::Disabled;
+            return decision.unmatched.push(NotStarted { object, why });
+        }
+    };
+    match domain::route(definition, event) {
+        Match::Start => decision.starts.push(PlannedStart {
+            object,
+            start: RunStart::by_event(definition.id, &definition.name, event),
+        }),
+        Match::Unmatched(why) => decision.unmatched.push(NotStarted { object, why }),
+        Match::Error(error) => decision
+            .problems
+            .push(problem(Reason::ConditionError, error)),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,279 @@
+//! Keeps the snapshot of definitions and event types up to date with the mirror.
+//!
+//! # What is guaranteed
+//!
+//! **An event is decided on a snapshot that was current at some moment after the event had
+//! arrived.** A definition that is Ready stands in the mirror, so every event that is published
+//! after a definition became Ready meets it, in every router; and an event that "matched no
+//! definitions" did so by the mirror's word of that moment and not by an old copy.
+//!
+//! It costs one small query for all events that wait at the moment, not one for each: whoever
+//! needs the snapshot takes a ticket, and a single keeper asks the mirror for its version. An
+//! answer serves every ticket that was taken before the question was put. Only another version
+//! makes it read the rows.
+//!
+//! `LISTEN` and the periodic comparison are not needed for that. They see to it that reading and
+//! compiling is done before an event waits for it, and that an idle router knows how old its
+//! knowledge is.
+//!
+//! While Postgres is away, nothing can be decided, and events wait: whether a definition was
+//! added, disabled or deleted can't be known. They are not sent back, and not counted as failed.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use runtime::{Backoff, Shutdown, describe};
+use sqlx::postgres::PgListener;
+use store::{DEFINITIONS_CHANNEL, MirrorVersion, SchemaState, Store};
+use tokio::sync::{Notify, watch};
+
+use crate::metrics::RouterMetrics;
+use crate::snapshot::Snapshot;
+
+/// How long one look at the mirror may take.
+const READ_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// The longest pause after a failed look. Events wait for it.
+const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+
+/// The shortest time between two looks: what events arrive in it share one.
+const SPACING: Duration = Duration::from_millis(10);
+
+/// A look at the mirror that failed.
+#[derive(Debug, thiserror::Error)]
+enum Error {
+    #[error("unable to read the mirror")]
+    Store(#[source] store::Error),
+    #[error("{0}")]
+    Schema(SchemaState),
+    #[error("Postgres did not answer within {} s", READ_TIMEOUT.as_secs())]
+    TimedOut,
+    #[error("failed to index the definitions")]
+    Index(#[source] tokio::task::JoinError),
+}
+
+/// What is known of the mirror.
+#[derive(Debug, Clone)]
+struct Known {
+    /// Every ticket up to this one is served.
+    ticket: u64,
+    /// When the question was put whose answer this is.
+    asked_at: Instant,
+    version: MirrorVersion,
+    snapshot: Arc<Snapshot>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    tickets: AtomicU64,
+    wake: Notify,
+    is_failing: AtomicBool,
+    known: watch::Sender<Option<Known>>,
+}
+
+/// The definitions, as current as they need to be. Cheap to clone.
+#[derive(Debug, Clone)]
+pub(crate) struct Definitions(Arc<Shared>);
+
+impl Definitions {
+    /// Nothing is known yet; [`Keeper::run`] changes that.
+    pub(crate) fn new() -> Self {
+        Self(Arc::new(Shared {
+            tickets: AtomicU64::new(0),
+            wake: Notify::new(),
+            is_failing: AtomicBool::new(false),
+            known: watch::Sender::new(None),
+        }))
+    }
+
+    /// A snapshot that is current at some moment after this call. Waits for as long as Postgres
+    /// is away: the caller bounds it.
+    pub(crate) async fn current(&self) -> Arc<Snapshot> {
+        let ticket = self.0.tickets.fetch_add(1, Ordering::SeqCst) + 1;
+        self.0.wake.notify_one();
+        self.wait_for(ticket).await
+    }
+
+    /// Waits until the mirror has been read once.
+    pub(crate) async fn loaded(&self) {
+        self.wait_for(0).await;
+    }
+
+    /// How long ago the snapshot was known to be current; `None` before the first read.
+    pub(crate) fn age(&self) -> Option<Duration> {
+        let known = self.0.known.borrow();
+        known.as_ref().map(|known| known.asked_at.elapsed())
+    }
+
+    /// Whether the last look at the mirror failed.
+    pub(crate) fn is_failing(&self) -> bool {
+        self.0.is_failing.load(Ordering::Relaxed)
+    }
+
+    /// An error says why events can't be decided at the moment.
+    pub(crate) fn check(&self, oldest: Duration) -> Result<(), String> {
+        match self.age() {
+            None => Err("the definitions are not read yet".to_owned()),
+            Some(age) if age > oldest => Err(format!(
+                "the definitions were last compared with the mirror {} s ago",
+                age.as_secs()
+            )),
+            Some(_) => Ok(()),
+        }
+    }
+
+    async fn wait_for(&self, ticket: u64) -> Arc<Snapshot> {
+        let mut known = self.0.known.subscribe();
+        loop {
+            if let Some(known) = known.borrow_and_update().as_ref()
+                && known.ticket >= ticket
+            {
+                return known.snapshot.clone();
+            }
+            if known.changed().await.is_err() {
+                // Can't be: the sender lives as long as `self`.
+                std::future::pending::<()>().await;
+            }
+        }
+    }
+}
+
+/// Reads the mirror for everybody.
+#[derive(Debug)]
+pub(crate) struct Keeper {
+    /// Where what is known is published.
+    pub(crate) definitions: Definitions,
+    /// The mirror.
+    pub(crate) store: Store,
+    /// How often it is looked at when nobody asks.
+    pub(crate) refresh: Duration,
+    /// Where it is counted.
+    pub(crate) metrics: RouterMetrics,
+}
+
+impl Keeper {
+    /// Looks at the mirror whenever somebody asks, when it has changed, and now and then. Ends
+    /// with the process.
+    pub(crate) async fn run(&self, shutdown: &Shutdown) {
+        let shared = &self.definitions.0;
+        let mut backoff = Backoff::up_to(LONGEST_PAUSE);
+        loop {
+            // Before the question is put, so that its answer is younger than these tickets.
+            let ticket = shared.tickets.load(Ordering::SeqCst);
+            let Some(outcome) = shutdown.or(self.look(ticket)).await else {
+                return;
+            };
+            shared.is_failing.store(outcome.is_err(), Ordering::Relaxed);
+            let pause = match outcome {
+                Ok(()) => {
+                    backoff = Backoff::up_to(LONGEST_PAUSE);
+                    SPACING
+                }
+                Err(error) => {
+                    let pause = backoff.next_delay();
+                    tracing::warn!(
+                        error = describe(&error),
+                        retry_in_seconds = pause.as_secs(),
+                        "unable to compare the definitions with the mirror; events wait"
+                    );
+                    // The tickets that could not be served wait for no other occasion.
+                    shared.wake.notify_one();
+                    pause
+                }
+            };
+            if !shutdown.sleep(pause).await {
+                return;
+            }
+            tokio::select! {
+                () = shared.wake.notified() => {}
+                () = tokio::time::sleep(self.refresh) => {}
+                () = shutdown.begun() => return,
+            }
+        }
+    }
+
+    /// Hears of changes in the mirror, on a connection of its own. Ends with the process.
+    pub(crate) async fn listen(&self, shutdown: &Shutdown) {
+        let mut backoff = Backoff::up_to(LONGEST_PAUSE);
+        loop {
+            let Some(error) = shutdown.or(self.hear(&mut backoff)).await else {
+                return;
+            };
+            let pause = backoff.next_delay();
+            tracing::warn!(
+                error = describe(&error),
+                retry_in_seconds = pause.as_secs(),
+                "unable to listen for changes of the mirror"
+            );
+            if !shutdown.sleep(pause).await {
+                return;
+            }
+        }
+    }
+
+    /// Listens until the connection fails.
+    async fn hear(&self, backoff: &mut Backoff) -> sqlx::Error {
+        let connecting = async {
+            let mut listener = PgListener::connect_with(self.store.pool()).await?;
+            listener.listen(DEFINITIONS_CHANNEL).await?;
+            Ok(listener)
+        };
+        let mut listener = match connecting.await {
+            Ok(listener) => listener,
+            Err(error) => return error,
+        };
+        *backoff = Backoff::up_to(LONGEST_PAUSE);
+        loop {
+            // Also at the beginning and after a lost connection: what changed in between was
+            // announced to nobody.
+            self.definitions.0.wake.notify_one();
+            if let Err(error) = listener.try_recv().await {
+                return error;
+            }
+        }
+    }
+
+    async fn look(&self, ticket: u64) -> Result<(), Error> {
+        let known = self.definitions.0.known.borrow().clone();
+        let asked_at = Instant::now();
+        let looking = self.read(known.as_ref());
+        let read = tokio::time::timeout(READ_TIMEOUT, looking).await;
+        let (version, snapshot) = read.unwrap_or(Err(Error::TimedOut))?;
+        self.definitions.0.known.send_replace(Some(Known {
+            ticket,
+            asked_at,
+            version,
+            snapshot,
+        }));
+        Ok(())
+    }
+
+    async fn read(&self, known: Option<&Known>) -> Result<(MirrorVersion, Arc<Snapshot>), Error> {
+        if known.is_none() {
+            let state = self.store.schema_state().await.map_err(Error::Store)?;
+            if !matches!(state, SchemaState::Current { .. }) {
+                return Err(Error::Schema(state));
+            }
+        }
+        // The version first: rows that are newer than it are read once more, and no harm done.
+        let version = self.store.mirror_version().await.map_err(Error::Store)?;
+        if let Some(known) = known.filter(|known| known.version == version) {
+            return Ok((version, known.snapshot.clone()));
+        }
+        let definitions = self.store.event_definitions().await.map_err(Error::Store)?;
+        let event_types = self.store.event_types().await.map_err(Error::Store)?;
+        // Compiling thousands of conditions takes longer than a task may keep the others waiting.
+        let indexing = tokio::task::spawn_blocking(|| Snapshot::build(definitions, event_types));
+        let snapshot = indexing.await.map_err(Error::Index)?;
+        for unreadable in snapshot.unreadable() {
+            tracing::error!(
+                object = %unreadable.object,
+                error = unreadable.problem,
+                "unable to read an object of the mirror; its events become dead letters"
+            );
+        }
+        self.metrics.set_definitions(&snapshot);
+        Ok((version, Arc::new(snapshot)))
+    }
+}

@@ -1,0 +1,313 @@
+//! What happens to one delivered event, from its arrival to its acknowledgement.
+//!
+//! The order is the promise: first every matching run is accepted by Temporal, then the dead
+//! letter, if there is one, is stored, and only then the event is acknowledged, with the server's
+//! confirmation. A router may die at any point of it; what was done is found done by the next one.
+//!
+//! An event is sent back, to be delivered again after a pause, when a start failed although
+//! Temporal was there. While a dependency is away it is held in place instead (the reasons are in
+//! [`crate::gate`] and [`crate::definitions`]), and its delivery kept alive by acknowledging
+//! progress. A replica that can't go on for minutes lets its events go, so that another one,
+//! which may be better connected, can have them.
+
+use std::convert::Infallible;
+use std::time::Duration;
+
+use async_nats::jetstream::{self, AckKind};
+use chrono::Utc;
+use runtime::{Shutdown, describe};
+use tokio::time::{Instant, MissedTickBehavior};
+
+use crate::dead_letter::{DeadLetter, DeadLetters};
+use crate::decide::{Decision, EventIdentity, Problem, decide};
+use crate::definitions::Definitions;
+use crate::dispatch::{Dispatcher, StartOutcome, dead_letter_reason};
+use crate::metrics::{EventResult, RouterMetrics};
+use crate::origin::Origin;
+use crate::tries::{Next, Tries};
+
+/// How long an event is held in place before another replica may have it.
+const LONGEST_HOLD: Duration = Duration::from_mins(5);
+
+/// How long an event that was let go rests, so that it does not come back at once.
+const REST: Duration = Duration::from_secs(10);
+
+/// How long events in hand may go on after the process was asked to stop. With the time that
+/// letting them go takes, it stays below the drain's limit ([`crate::consume`]).
+const FINISH_WITHIN: Duration = Duration::from_secs(15);
+
+/// How long the server may take to confirm an acknowledgement.
+const ACK_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// What is to be done with a delivery.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Verdict {
+    /// All is done: acknowledge it.
+    Settled(EventResult),
+    /// A start failed: deliver it again after this pause.
+    Retry(Duration),
+    /// It could not be worked on: deliver it again after this pause; nothing has failed.
+    LetGo(Duration),
+}
+
+/// Settles events.
+#[derive(Debug)]
+pub(crate) struct Settler {
+    /// What events are decided on.
+    pub(crate) definitions: Definitions,
+    /// What starts runs.
+    pub(crate) dispatcher: Dispatcher,
+    /// What stores dead letters.
+    pub(crate) dead_letters: DeadLetters,
+    /// What failed before.
+    pub(crate) tries: Tries,
+    /// Where it is counted.
+    pub(crate) metrics: RouterMetrics,
+    /// Whether the process is to stop.
+    pub(crate) shutdown: Shutdown,
+}
+
+impl Settler {
+    /// Whether everything was there that an event needs, when it was last called.
+    pub(crate) fn can_work(&self) -> bool {
+        self.dispatcher.is_open() && !self.definitions.is_failing()
+    }
+
+    /// Settles one delivery. `ack_wait` is the consumer's.
+    pub(crate) async fn settle(&self, message: jetstream::Message, ack_wait: Duration) {
+        let arrived = Instant::now();
+        let origin = match Origin::of(&message) {
+            Ok(origin) => origin,
+            Err(error) => {
+                // The consumer delivers nothing else; without a reply subject there is nothing
+                // to acknowledge either.
+                tracing::error!(error = describe(error.as_ref()), "no message of a stream");
+                return;
+            }
+        };
+        let verdict = tokio::select! {
+            verdict = self.judge(&message, &origin) => verdict,
+            verdict = self.let_go() => verdict,
+            never = keep_alive(&message, ack_wait) => match never {},
+        };
+        match verdict {
+            Verdict::Settled(result) => {
+                self.acknowledge(&message, &origin).await;
+                self.tries.settle(origin.place);
+                self.metrics.count_event(result);
+            }
+            Verdict::Retry(pause) | Verdict::LetGo(pause) => {
+                tracing::info!(
+                    sequence = origin.place.sequence,
+                    delivered = origin.delivered,
+                    pause_seconds = pause.as_secs(),
+                    has_failed = matches!(verdict, Verdict::Retry(_)),
+                    "the event will be delivered again"
+                );
+                send(&message, AckKind::Nak(Some(pause))).await;
+                self.metrics.count_event(EventResult::Retry);
+            }
+        }
+        self.metrics
+            .duration
+            .observe(arrived.elapsed().as_secs_f64());
+    }
+
+    /// Does everything that the event leads to.
+    async fn judge(&self, message: &jetstream::Message, origin: &Origin) -> Verdict {
+        let snapshot = self.definitions.current().await;
+        let decision = decide(&message.payload, origin.published_at, &snapshot);
+        self.report_warnings(&decision);
+        let outcomes = self.dispatcher.start_all(&decision.starts).await;
+        self.report_starts(&decision, &outcomes, origin);
+        let has_failed = outcomes
+            .iter()
+            .any(|outcome| matches!(outcome, StartOutcome::Failed(_)));
+        if has_failed && let Next::After(pause) = self.tries.fail(origin.place) {
+            return Verdict::Retry(pause);
+        }
+        let problems = all_problems(&decision, &outcomes);
+        if !problems.is_empty() {
+            self.put_aside(message, origin, &problems).await;
+            return Verdict::Settled(EventResult::DeadLetter);
+        }
+        if outcomes.contains(&StartOutcome::Started) {
+            Verdict::Settled(EventResult::Started)
+        } else if outcomes.is_empty() {
+            report_unmatched(&decision);
+            Verdict::Settled(EventResult::Unmatched)
+        } else {
+            Verdict::Settled(EventResult::Duplicate)
+        }
+    }
+
+    /// Waits until the event has to be let go.
+    async fn let_go(&self) -> Verdict {
+        let stopping = async {
+            self.shutdown.begun().await;
+            tokio::time::sleep(FINISH_WITHIN).await;
+        };
+        tokio::select! {
+            () = tokio::time::sleep(LONGEST_HOLD) => Verdict::LetGo(REST),
+            () = stopping => Verdict::LetGo(Duration::ZERO),
+        }
+    }
+
+    async fn put_aside(&self, message: &jetstream::Message, origin: &Origin, problems: &[Problem]) {
+        let letter = DeadLetter {
+            origin,
+            message,
+            problems,
+            at: Utc::now(),
+        };
+        self.dead_letters.store(&letter).await;
+        tracing::warn!(
+            subject = origin.subject,
+            sequence = origin.place.sequence,
+            reason = letter.reason().as_str(),
+            error = letter.error(),
+            "the event is a dead letter"
+        );
+        self.metrics.count_dead_letter(letter.reason());
+    }
+
+    /// Acknowledges and waits for the server's word that it knows. Without it the event comes
+    /// again, which does no harm.
+    async fn acknowledge(&self, message: &jetstream::Message, origin: &Origin) {
+        let Some(reply) = message.reply.clone() else {
+            return;
+        };
+        // Not the library's double_ack: it takes the server's "nobody listens" for a yes.
+        let request = async_nats::Request::new()
+            .payload("+ACK".into())
+            .timeout(Some(ACK_TIMEOUT));
+        let client = message.context.client();
+        let asking = client.send_request(reply, request);
+        let error = match tokio::time::timeout(ACK_TIMEOUT, asking).await {
+            Ok(Ok(_)) => return,
+            Ok(Err(error)) => describe(&error),
+            Err(_) => format!("no answer within {} s", ACK_TIMEOUT.as_secs()),
+        };
+        self.metrics.unconfirmed_acks.inc();
+        tracing::warn!(
+            sequence = origin.place.sequence,
+            error,
+            "NATS did not confirm an acknowledgement; the event comes again"
+        );
+    }
+
+    fn report_warnings(&self, decision: &Decision) {
+        for warning in &decision.warnings {
+            self.metrics.schema_warnings.inc();
+            let event = Named(decision.event.as_ref());
+            tracing::warn!(
+                event_id = event.id(),
+                event_type = event.event_type(),
+                source = event.source(),
+                reason = warning.reason.as_str(),
+                error = %warning,
+                "the payload breaks a schema that is not enforced"
+            );
+        }
+    }
+
+    fn report_starts(&self, decision: &Decision, outcomes: &[StartOutcome], origin: &Origin) {
+        let event = Named(decision.event.as_ref());
+        for (planned, outcome) in decision.starts.iter().zip(outcomes) {
+            let (result, error) = match outcome {
+                StartOutcome::Started => {
+                    self.metrics.count_run(&planned.object);
+                    ("started", None)
+                }
+                StartOutcome::Duplicate => ("started before", None),
+                StartOutcome::Refused(error) => ("refused", Some(error.as_str())),
+                StartOutcome::Failed(error) => ("failed", Some(error.as_str())),
+            };
+            tracing::info!(
+                event_id = event.id(),
+                event_type = event.event_type(),
+                source = event.source(),
+                trace_id = event.trace_id(),
+                definition = %planned.object,
+                run_id = %planned.start.run_id,
+                workflow_id = planned.start.workflow_id,
+                sequence = origin.place.sequence,
+                delivered = origin.delivered,
+                result,
+                error,
+                "start of a run"
+            );
+        }
+    }
+}
+
+/// An event's names for the log; empty where the event can't be read.
+struct Named<'event>(Option<&'event EventIdentity>);
+
+impl<'event> Named<'event> {
+    fn id(&self) -> &'event str {
+        self.0.map_or("", |event| &event.event_id)
+    }
+
+    fn event_type(&self) -> &'event str {
+        self.0.map_or("", |event| &event.event_type)
+    }
+
+    fn source(&self) -> &'event str {
+        self.0.map_or("", |event| &event.source)
+    }
+
+    fn trace_id(&self) -> Option<&'event str> {
+        self.0?.trace_id.as_deref()
+    }
+}
+
+/// Everything that is wrong with the event: what its decision says, and the starts that are given
+/// up.
+fn all_problems(decision: &Decision, outcomes: &[StartOutcome]) -> Vec<Problem> {
+    let starts = decision.starts.iter().zip(outcomes);
+    let given_up = starts.filter_map(|(planned, outcome)| {
+        let (reason, error) = dead_letter_reason(outcome)?;
+        Some(Problem {
+            reason,
+            object: Some(planned.object.clone()),
+            error: error.to_owned(),
+        })
+    });
+    decision.problems.iter().cloned().chain(given_up).collect()
+}
+
+fn report_unmatched(decision: &Decision) {
+    let event = Named(decision.event.as_ref());
+    tracing::info!(
+        event_id = event.id(),
+        event_type = event.event_type(),
+        source = event.source(),
+        trace_id = event.trace_id(),
+        reasons = decision.to_string().trim_end(),
+        "matched no definitions"
+    );
+}
+
+/// Acknowledges progress, so that the server does not take the event for lost while it is held.
+async fn keep_alive(message: &jetstream::Message, ack_wait: Duration) -> Infallible {
+    // Two of three may get lost.
+    let mut ticks = tokio::time::interval((ack_wait / 3).max(Duration::from_millis(10)));
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    ticks.tick().await;
+    loop {
+        ticks.tick().await;
+        send(message, AckKind::Progress).await;
+    }
+}
+
+/// Sends an acknowledgement that nobody confirms. If it gets lost, the event comes again after
+/// the consumer's acknowledgement wait.
+async fn send(message: &jetstream::Message, kind: AckKind) {
+    let error = match tokio::time::timeout(ACK_TIMEOUT, message.ack_with(kind)).await {
+        Ok(Ok(())) => return,
+        Ok(Err(error)) => describe(error.as_ref()),
+        Err(_) => format!("no room within {} s", ACK_TIMEOUT.as_secs()),
+    };
+    tracing::warn!(?kind, error, "unable to send an acknowledgement");
+}
