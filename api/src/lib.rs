@@ -1,0 +1,39 @@
+//! The REST façade: it writes custom resources and reads the run ledger.
+//!
+//! Definitions live in Kubernetes, and only there; what this API shows of them it reads from there,
+//! so that a definition can be read as soon as its POST has returned. Runs come from Postgres, and
+//! a run on request is started in Temporal. Everything that becomes of a definition afterwards is
+//! the operator's business.
+//!
+//! The API comes up while Postgres or Temporal is away: what does not need them works, the rest is
+//! answered with 503.
+
+mod access;
+mod arguments;
+mod browser;
+mod conversion;
+mod cursor;
+mod definitions;
+mod entity_tag;
+mod error;
+mod extract;
+mod kubernetes;
+mod kubernetes_refusal;
+mod metrics;
+mod object_name;
+mod routes;
+mod serve;
+mod state;
+mod temporal_link;
+
+pub use arguments::{Arguments, AuthenticationMode, InvalidArguments};
+pub use kubernetes::KubernetesError;
+pub use serve::{RunError, run};
+
+/// The program's name, in logs and at its dependencies.
+const PROGRAM: &str = "actcore-api";
+
+/// The description of the API (OpenAPI 3.1), as `/openapi.json` serves it.
+pub fn openapi() -> utoipa::openapi::OpenApi {
+    routes::document()
+}
