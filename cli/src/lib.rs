@@ -1,0 +1,95 @@
+//! The command line `actcore`, also usable as `kubectl actcore`.
+//!
+//! [`arguments`] says what can be typed, [`commands`] carries it out, one file per noun, and
+//! [`output`] prints. What is decided about runs is decided by `domain` and `audit`; here it is
+//! only asked for and shown.
+
+mod api;
+mod arguments;
+mod catalogue;
+mod cluster;
+mod commands;
+mod connections;
+mod exit;
+mod find;
+mod history;
+mod manifests;
+mod output;
+
+use std::ffi::OsString;
+use std::process::ExitCode;
+
+use clap::{CommandFactory as _, FromArgMatches as _};
+
+use arguments::Arguments;
+pub use exit::Exit;
+use exit::Problem;
+
+/// Everything that can be typed, for the generated reference.
+pub fn command() -> clap::Command {
+    Arguments::command()
+}
+
+/// Carries out one command line and answers with the exit code that `actcore --help` documents.
+pub async fn main(words: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let words: Vec<OsString> = words.into_iter().collect();
+    let parsed = command_called(words.first())
+        .try_get_matches_from(words)
+        .and_then(|matches| Arguments::from_arg_matches(&matches));
+    let arguments = match parsed {
+        Ok(arguments) => arguments,
+        Err(usage) => return explain(&usage).into(),
+    };
+    match Box::pin(commands::run(arguments)).await {
+        Ok(exit) => exit.into(),
+        Err(error) => report(&error).into(),
+    }
+}
+
+/// The command under the name by which it was called, so that usage lines can be typed as shown.
+fn command_called(program: Option<&OsString>) -> clap::Command {
+    let stem = program.and_then(|program| std::path::Path::new(program).file_stem());
+    match stem {
+        Some(stem) if stem == "kubectl-actcore" => command().bin_name("kubectl actcore"),
+        Some(_) | None => command(),
+    }
+}
+
+/// Prints help, the version or what is wrong with the command line.
+fn explain(usage: &clap::Error) -> Exit {
+    match usage.print() {
+        Ok(()) if !usage.use_stderr() => Exit::Done,
+        // A terminal that is gone can't be told anything.
+        Ok(()) | Err(_) => Exit::Usage,
+    }
+}
+
+/// One line on standard error, unless it is standard output itself that is gone.
+fn report(error: &anyhow::Error) -> Exit {
+    let gone = error
+        .downcast_ref::<std::io::Error>()
+        .is_some_and(|error| error.kind() == std::io::ErrorKind::BrokenPipe);
+    if !gone {
+        eprintln!("error: {}", output::on_one_line(&format!("{error:#}")));
+    }
+    error
+        .downcast_ref::<Problem>()
+        .map_or(Exit::Failed, |problem| problem.exit)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        command().debug_assert();
+    }
+
+    #[test]
+    fn usage_lines_can_be_typed_as_shown() {
+        let plugin = OsString::from("/usr/local/bin/kubectl-actcore");
+        let help = command_called(Some(&plugin)).render_help().to_string();
+        assert!(help.contains("Usage: kubectl actcore "), "{help}");
+    }
+}
