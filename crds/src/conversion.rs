@@ -21,7 +21,7 @@ use crate::{
 };
 
 /// How old a missed time may be to be made up for, when the spec does not say.
-const DEFAULT_CATCH_UP: Duration = Duration::from_secs(3600);
+const DEFAULT_CATCH_UP: Duration = Duration::from_hours(1);
 
 impl ActivityDefinition {
     /// The activity's identity: `spec.activityId`, or the object's UID. `None` only for an object

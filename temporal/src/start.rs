@@ -15,6 +15,7 @@ use temporalio_common::protos::temporal::api::enums::v1::{
 };
 use temporalio_common::protos::temporal::api::taskqueue::v1::TaskQueue;
 use temporalio_common::protos::temporal::api::workflowservice::v1::StartWorkflowExecutionRequest;
+use uuid::Uuid;
 
 use crate::{Error, Temporal, request};
 
@@ -90,7 +91,9 @@ impl Temporal {
                 payloads: vec![json_payload(&start.request)],
             }),
             identity: self.identity(),
-            request_id: start.run_id.to_string(),
+            // For the client's own retries only: with an id that stays the same, the server would
+            // answer a start of long ago as if it had happened now.
+            request_id: Uuid::new_v4().to_string(),
             workflow_id_reuse_policy: WorkflowIdReusePolicy::RejectDuplicate.into(),
             workflow_id_conflict_policy: WorkflowIdConflictPolicy::Fail.into(),
             search_attributes: Some(search_attributes(start.activity, &start.activity_name)),
@@ -108,7 +111,7 @@ impl Temporal {
     async fn send_start(&self, message: StartWorkflowExecutionRequest) -> Result<Started, Error> {
         let mut client = self.client.clone();
         match WorkflowService::start_workflow_execution(&mut client, request(message)).await {
-            // The same request id is answered with the run that it started the first time.
+            // A retry of the same request is answered like the first one.
             Ok(answer) if answer.get_ref().started => Ok(Started::Now),
             Ok(_) => Ok(Started::Before),
             Err(status) if status.code() == Code::AlreadyExists => Ok(Started::Before),

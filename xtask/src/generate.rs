@@ -4,6 +4,7 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
+use serde_json::Value;
 
 /// One generated file.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -31,7 +32,10 @@ pub fn all() -> anyhow::Result<Vec<Generated>> {
     for crd in crds::all() {
         let name = crd.metadata.name.as_deref().unwrap_or_default();
         let plural = &crd.spec.names.plural;
-        let manifest = serde_norway::to_string(&crd)
+        let mut manifest = serde_json::to_value(&crd)
+            .with_context(|| format!("unable to write {name} as JSON"))?;
+        unwrap_descriptions(&mut manifest);
+        let manifest = serde_norway::to_string(&manifest)
             .with_context(|| format!("unable to write {name} as YAML"))?;
         files.push(Generated {
             path: PathBuf::from(format!("crds/{plural}.yaml")),
@@ -39,6 +43,25 @@ pub fn all() -> anyhow::Result<Vec<Generated>> {
         });
     }
     Ok(files)
+}
+
+/// Descriptions come from doc comments, which are wrapped for a text editor; `kubectl explain`
+/// wraps them for the terminal.
+fn unwrap_descriptions(schema: &mut Value) {
+    match schema {
+        Value::Object(fields) => {
+            for (name, value) in fields {
+                match value {
+                    Value::String(text) if name == "description" => {
+                        *text = text.replace('\n', " ");
+                    }
+                    other => unwrap_descriptions(other),
+                }
+            }
+        }
+        Value::Array(items) => items.iter_mut().for_each(unwrap_descriptions),
+        _ => {}
+    }
 }
 
 /// Writes every generated file.

@@ -428,7 +428,9 @@ fn run_finding(definition: Option<&Definition>, observed: &Observed) -> Finding 
             ),
         );
     }
-    let Some(latest) = &runs.latest else {
+    // A run that is still going proves nothing yet, and disproves nothing: until it ends, the one
+    // before it speaks.
+    let Some(latest) = runs.latest_ended.as_ref().or(runs.latest.as_ref()) else {
         return condition(
             "Unknown",
             reasons::NO_RUN_EXPECTED,

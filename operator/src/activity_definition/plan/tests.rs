@@ -28,6 +28,7 @@ fn nothing() -> Observed {
         mirror: Ok(None),
         runs: Ok(RunSummary {
             latest: None,
+            latest_ended: None,
             missed: 0,
             skipped: 0,
         }),

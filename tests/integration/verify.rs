@@ -1,0 +1,1 @@
+//! Claims about this part; see the module of the same name.
