@@ -11,10 +11,15 @@
 
 mod admission;
 mod api;
+mod drift;
+mod command_line;
 mod fields;
+mod handover;
+mod kstatus;
 mod operator;
 mod outage;
 mod place;
 mod router;
+mod scale;
 mod verify;
 mod worker;

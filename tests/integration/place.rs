@@ -63,6 +63,29 @@ impl Place {
         Ok(())
     }
 
+    /// The name of this test's database.
+    pub(crate) fn database_name(&self) -> String {
+        let url = self.environment.database_url();
+        url.rsplit('/').next().unwrap_or_default().to_owned()
+    }
+
+    /// A connection beside this test's database, for what one can't do to oneself.
+    pub(crate) async fn administrator(&self) -> anyhow::Result<Administrator> {
+        let url = self.environment.database_url();
+        let url = url.replace(&self.database_name(), "postgres");
+        Ok(Administrator(sqlx::PgPool::connect(&url).await?))
+    }
+
+    /// A fingerprint of the mirror's row versions: any write changes it, even one that changes
+    /// no value.
+    pub(crate) async fn mirror_versions(&self) -> anyhow::Result<String> {
+        let versions = sqlx::query_scalar(
+            "select md5(string_agg(xmin::text || ctid::text, ',' order by activity_id))
+             from activity_definitions",
+        );
+        Ok(versions.fetch_one(self.store.pool()).await?)
+    }
+
     /// Creates a definition as `kubectl create` would: what is wrong with it is for the API
     /// server to say, not for our types.
     pub(crate) async fn create(
@@ -123,6 +146,34 @@ impl Place {
             })
         });
         Ok(object.await?)
+    }
+}
+
+/// A superuser's connection.
+pub(crate) struct Administrator(sqlx::PgPool);
+
+impl Administrator {
+    /// Ends every connection to a database and lets nobody in.
+    pub(crate) async fn lock_out(&self, database: &str) -> anyhow::Result<()> {
+        self.allow(database, false).await?;
+        sqlx::query("select pg_terminate_backend(pid) from pg_stat_activity where datname = $1")
+            .bind(database)
+            .execute(&self.0)
+            .await?;
+        Ok(())
+    }
+
+    /// Lets everybody in again.
+    pub(crate) async fn let_in(&self, database: &str) -> anyhow::Result<()> {
+        self.allow(database, true).await
+    }
+
+    async fn allow(&self, database: &str, connections: bool) -> anyhow::Result<()> {
+        let statement = format!("alter database \"{database}\" allow_connections {connections}");
+        sqlx::query(sqlx::AssertSqlSafe(statement))
+            .execute(&self.0)
+            .await?;
+        Ok(())
     }
 }
 

@@ -1,0 +1,123 @@
+//! One operator writes at a time, whatever is done to it, and none hangs on what is gone for good.
+
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use serde_json::{Value, json};
+use testkit::servers::TemporalOptions;
+use testkit::{Program, Signal};
+
+use crate::place::{PATIENCE, Place};
+
+const FAST: [(&str, &str); 2] = [("RESYNC_SECONDS", "1"), ("LEASE_DURATION_SECONDS", "3")];
+
+fn daily() -> Value {
+    json!({"trigger": {"cron": {"expression": "0 9 * * *"}}})
+}
+
+#[tokio::test]
+async fn a_leader_that_was_frozen_past_its_lease_writes_nothing_more() -> Result<()> {
+    let place = Place::new("frozen").await?;
+    let frozen = place.environment.start(Program::Operator, FAST).await?;
+    place.create("before", daily()).await?;
+    place
+        .condition("before", "Ready", ("True", "Synced"))
+        .await?;
+
+    frozen.kill(Signal::STOP)?;
+    let _second = place.environment.start(Program::Operator, FAST).await?;
+    place.create("during", daily()).await?;
+    place
+        .condition("during", "Ready", ("True", "Synced"))
+        .await?;
+    // It wakes up in the belief that it leads, and must end instead of writing.
+    frozen.kill(Signal::CONT)?;
+    let status = frozen.wait(Duration::from_secs(30)).await?;
+    assert!(!status.success(), "it ended as if nothing had happened");
+    place.create("after", daily()).await?;
+    place
+        .condition("after", "Ready", ("True", "Synced"))
+        .await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_leader_that_is_told_to_stop_hands_over_before_its_lease_ends() -> Result<()> {
+    let place = Place::new("polite").await?;
+    let slow = [("LEASE_DURATION_SECONDS", "600")];
+    let first = place.environment.start(Program::Operator, slow).await?;
+    place.create("before", daily()).await?;
+    place
+        .condition("before", "Ready", ("True", "Synced"))
+        .await?;
+    first.stop().await?;
+    // With a lease of ten minutes, only a lease that was handed over is free now.
+    let _second = place.environment.start(Program::Operator, slow).await?;
+    place.create("after", daily()).await?;
+    place
+        .condition("after", "Ready", ("True", "Synced"))
+        .await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_deletion_waits_for_temporal_and_ends_without_it_when_told_to() -> Result<()> {
+    let place = Place::new("gone for good").await?;
+    let options = TemporalOptions {
+        namespaces: vec!["own".to_owned()],
+        ..TemporalOptions::default()
+    };
+    let temporal = place.environment.start_temporal(options).await?;
+    let host = temporal.host().to_owned();
+    let settings = [
+        ("TEMPORAL_HOST", host.as_str()),
+        ("TEMPORAL_NAMESPACE", "own"),
+    ];
+    let _operator = place.environment.start(Program::Operator, settings).await?;
+    place.create("daily", daily()).await?;
+    let object = place
+        .condition("daily", "Ready", ("True", "Synced"))
+        .await?;
+    let activity = object.activity_id().context("no id")?;
+    temporal.process().signal(Signal::KILL)?;
+    temporal.process().wait(Duration::from_secs(10)).await?;
+
+    place.delete("daily").await?;
+    let deleting = place.definitions.get("daily").await?;
+    assert!(deleting.metadata.deletion_timestamp.is_some());
+    assert!(place.store.definition(activity).await?.is_some());
+
+    let abandon = json!({"metadata": {"annotations": {
+        "activity-core.io/abandon-schedule": "true"}}});
+    place.merge("daily", abandon).await?;
+    testkit::wait::until("the definition to be let go", PATIENCE, || async {
+        Ok::<_, kube::Error>(place.definitions.get_opt("daily").await?.is_none())
+    })
+    .await?;
+    assert!(place.store.definition(activity).await?.is_none());
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_definition_waits_for_postgres_and_needs_no_restart() -> Result<()> {
+    let place = Place::new("postgres away").await?;
+    let _operator = place.environment.start(Program::Operator, FAST).await?;
+    place.create("before", daily()).await?;
+    place
+        .condition("before", "Ready", ("True", "Synced"))
+        .await?;
+
+    // Nobody may connect, and nobody is connected any more: as good as gone.
+    let name = place.database_name();
+    let admin = place.administrator().await?;
+    admin.lock_out(&name).await?;
+    place.create("during", daily()).await?;
+    place
+        .condition("during", "Ready", ("False", "PostgresUnavailable"))
+        .await?;
+    admin.let_in(&name).await?;
+    place
+        .condition("during", "Ready", ("True", "Synced"))
+        .await?;
+    Ok(())
+}
