@@ -24,7 +24,7 @@ use crate::wait::{self, Seen};
 const NAMESPACE: &str = "activity-core";
 
 /// How long one run may take from its trigger to its end.
-const RUN_TIMEOUT: Duration = Duration::from_secs(60);
+const RUN_TIMEOUT: Duration = Duration::from_mins(1);
 
 /// Runs the demo and prints it. Returns the time from `started` to the first completed run.
 pub async fn run(endpoints: &Endpoints, started: Instant) -> Result<Duration> {

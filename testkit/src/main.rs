@@ -64,7 +64,7 @@ async fn run(arguments: Arguments) -> Result<ExitCode> {
     match command {
         Command::Up => {
             let endpoints = dev::up(&folder, &progress).await?;
-            println!("{}", dev::table(endpoints.rows()));
+            println!("{}\n", dev::table(endpoints.rows()));
             println!("In a shell: . {}", folder.env().display());
         }
         Command::Demo => {
@@ -96,7 +96,7 @@ async fn print_status(folder: &DevFolder) -> Result<ExitCode> {
         println!("no stack is up");
         return Ok(ExitCode::from(3));
     };
-    println!("{}", dev::table(status.processes));
+    println!("{}\n", dev::table(status.processes));
     if !status.supervised {
         println!("the supervisor was killed; `make up` starts the stack anew");
     }

@@ -6,7 +6,7 @@
 //! [`crate::process::start_on_free_ports`].
 
 use std::collections::HashSet;
-use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::net::{Ipv4Addr, TcpListener};
 use std::sync::{LazyLock, Mutex, PoisonError};
 
 use anyhow::{Context, Result};
@@ -64,7 +64,7 @@ pub struct PreferredPort {
 }
 
 impl PreferredPort {
-    /// Takes `wanted` if nobody listens there on loopback, else a free port.
+    /// Takes `wanted` if nobody listens there, else a free port.
     pub fn find(wanted: u16) -> Result<Self> {
         let given = if is_free(wanted) {
             wanted
@@ -80,16 +80,10 @@ impl PreferredPort {
     }
 }
 
-/// True when a listener could be opened on 127.0.0.1 and on all addresses.
+/// True when nobody listens there, on whichever address: a listener on one address stops another
+/// one on all addresses.
 fn is_free(port: u16) -> bool {
-    let loopback = TcpListener::bind(SocketAddr::from((Ipv4Addr::LOCALHOST, port)));
-    // A listener on 0.0.0.0 does not always stop one on 127.0.0.1, but it would be confusing.
-    let everywhere = loopback.is_ok()
-        && TcpListener::bind(SocketAddr::from((Ipv4Addr::UNSPECIFIED, port))).map_or_else(
-            |error| error.kind() != std::io::ErrorKind::PermissionDenied,
-            |_| true,
-        );
-    everywhere
+    TcpListener::bind((Ipv4Addr::UNSPECIFIED, port)).is_ok()
 }
 
 #[cfg(test)]

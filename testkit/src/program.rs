@@ -15,7 +15,7 @@ use crate::ports::PortChoice;
 use crate::process::{Command, Process, start_on_free_ports};
 
 /// How long a program may take until it says that it is ready.
-const READY_TIMEOUT: Duration = Duration::from_secs(60);
+const READY_TIMEOUT: Duration = Duration::from_mins(1);
 
 /// Names the folder of the binaries.
 const BINARIES: &str = "ACTCORE_BIN_DIR";
@@ -53,6 +53,9 @@ impl fmt::Display for Program {
         formatter.write_str(self.binary())
     }
 }
+
+/// The binary of our command line.
+pub(crate) const COMMAND_LINE: &str = "actcore";
 
 /// The folder of the built binaries: `$ACTCORE_BIN_DIR`, else that of the running program; the
 /// binary of a test lies one folder deeper.

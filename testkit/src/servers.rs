@@ -27,7 +27,7 @@ pub use temporal::{Temporal, TemporalOptions};
 
 /// How long a server may take until it is ready. A second does on an idle machine; a busy one
 /// with two cores has been seen to take twenty.
-pub(crate) const READY_TIMEOUT: Duration = Duration::from_secs(120);
+pub(crate) const READY_TIMEOUT: Duration = Duration::from_mins(2);
 
 /// What happened to a server; for progress lines.
 #[derive(Debug, Clone)]

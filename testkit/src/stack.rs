@@ -85,7 +85,7 @@ impl Stack {
             crds: crds::of_checkout(),
             observer: Arc::new(|_| ()),
         };
-        let servers = Servers::start(&components, &servers_options).await?;
+        let servers = Box::pin(Servers::start(&components, &servers_options)).await?;
         let inner = Inner {
             components,
             servers,

@@ -87,7 +87,7 @@ impl Served {
             .context("failed to read a listener's port")?;
         let traffic = Arc::new(Traffic::default());
         // Health is outside of what can be told to misbehave: it says that the stand-in runs.
-        let router = routes
+        let application = routes
             .layer(middleware::from_fn_with_state(
                 traffic.clone(),
                 traffic::record,
@@ -96,7 +96,7 @@ impl Served {
                 "/health",
                 get(async || axum::Json(json!({ "status": "ok" }))),
             );
-        let server = tokio::spawn(async move { axum::serve(listener, router).await });
+        let server = tokio::spawn(async move { axum::serve(listener, application).await });
         Ok(Self {
             url: format!("http://{address}"),
             traffic,

@@ -1,5 +1,10 @@
 //! What a killed owner leaves behind.
 
+#![expect(
+    clippy::unwrap_used,
+    reason = "an error here is a failed test, and its place says which"
+)]
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::{BufRead as _, BufReader};

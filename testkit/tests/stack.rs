@@ -10,7 +10,7 @@ use testkit::components::Component;
 use testkit::wait::{self, Seen};
 use testkit::{Stack, TestEnvironment};
 
-const SOON: Duration = Duration::from_secs(60);
+const SOON: Duration = Duration::from_mins(1);
 
 async fn environment(name: &str) -> TestEnvironment {
     let stack = Stack::shared().await.expect("the stack starts");
@@ -111,10 +111,12 @@ async fn what_is_owned_goes_with_its_owner() {
         .create(&PostParams::default(), &named("owner"))
         .await
         .unwrap();
-    let mut owned = named("owned");
-    owned.metadata.owner_references =
+    let mut dependent = named("owned");
+    dependent.metadata.owner_references =
         kube::Resource::owner_ref(&owner, &()).map(|reference| vec![reference]);
-    maps.create(&PostParams::default(), &owned).await.unwrap();
+    maps.create(&PostParams::default(), &dependent)
+        .await
+        .unwrap();
 
     maps.delete("owner", &DeleteParams::background())
         .await

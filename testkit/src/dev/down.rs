@@ -12,7 +12,7 @@ use crate::progress::Progress;
 use crate::wait::{self, Seen};
 
 /// The programs get 15 seconds each at most, and they usually take one.
-const STOP_TIMEOUT: Duration = Duration::from_secs(120);
+const STOP_TIMEOUT: Duration = Duration::from_mins(2);
 /// The kernel ends the children of a killed process at once.
 const KILL_TIMEOUT: Duration = Duration::from_secs(10);
 

@@ -101,11 +101,11 @@ impl Endpoints {
         ]);
         let mut lines = String::from("# Written by `make up`; gone after `make down`.\n");
         for (name, value) in variables {
-            lines.push_str(&format!("export {name}={}\n", quoted(&value)));
+            lines.extend(["export ", name, "=", &quoted(&value), "\n"]);
         }
         for folder in self.programs.iter().rev() {
             let folder = quoted(&folder.display().to_string());
-            lines.push_str(&format!("export PATH={folder}:\"$PATH\"\n"));
+            lines.extend(["export PATH=", &folder, ":\"$PATH\"\n"]);
         }
         lines
     }

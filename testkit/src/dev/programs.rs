@@ -16,7 +16,7 @@ use crate::program::{Program, ProgramPorts, ProgramStart, RunningProgram};
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 /// Who ran that long has not just failed to start: the next pause is a short one again.
-const LONG_RUN: Duration = Duration::from_secs(60);
+const LONG_RUN: Duration = Duration::from_mins(1);
 
 /// How a program is started, each time.
 #[derive(Debug, Clone)]

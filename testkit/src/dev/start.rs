@@ -17,7 +17,7 @@ use crate::components::{Component, Components, Source};
 use crate::crds;
 use crate::ports::PortChoice;
 use crate::process::Command;
-use crate::program::{Program, ProgramPorts, RunningProgram, binaries};
+use crate::program::{COMMAND_LINE, Program, ProgramPorts, RunningProgram, binaries, binary};
 use crate::progress::Progress;
 use crate::servers::{NatsOptions, SUPERUSER, Servers, ServersOptions, TemporalOptions};
 use crate::stand_ins::{API_KEY, StandIns};
@@ -27,7 +27,7 @@ const NAMESPACE: &str = "activity-core";
 /// The only one that Temporal registers by itself.
 const TEMPORAL_NAMESPACE: &str = "default";
 const FIELD_MANAGER: &str = "actcore-dev";
-const MIGRATION_TIMEOUT: Duration = Duration::from_secs(60);
+const MIGRATION_TIMEOUT: Duration = Duration::from_mins(1);
 
 /// What is started: six servers, the stand-ins, the database's schema, four programs.
 pub(super) const STEPS: usize = 12;
@@ -43,10 +43,11 @@ pub(super) struct Started {
 impl Started {
     pub(super) async fn start(folder: &DevFolder, notes: &Arc<Notes>) -> Result<Self> {
         let components = Components::resolve(&Progress::on_stderr()).await?;
-        let servers = Servers::start(&components, &servers_options(folder, notes)).await?;
+        let options = servers_options(folder, notes);
+        let servers = Box::pin(Servers::start(&components, &options)).await?;
         let stand_ins = observe(notes, "stand-ins", StandIns::start()).await?;
         let mut endpoints = endpoints(folder, &components, &servers, &stand_ins)?;
-        observe(notes, "database schema", migrate(folder, &endpoints, notes)).await?;
+        observe(notes, "database schema", migrate(folder, &endpoints)).await?;
         create_namespace(&servers).await?;
 
         let starting = Program::ALL.map(|program| {
@@ -158,26 +159,12 @@ fn program_folders(components: &Components) -> Result<Vec<PathBuf>> {
 }
 
 /// Brings the schema up to date with our own command line.
-async fn migrate(folder: &DevFolder, endpoints: &Endpoints, notes: &Notes) -> Result<()> {
-    let actcore = binaries()?.join("actcore");
-    if !actcore.is_file() {
-        notes.tell(&Note::Remark {
-            text: format!(
-                "{} is not built: the database has no schema",
-                actcore.display()
-            ),
-        });
-        return Ok(());
-    }
-    let mut command = Command::new(
-        "actcore db upgrade",
-        actcore,
-        folder.logs().join("actcore.log"),
-    )
-    .arguments(["db", "upgrade"]);
-    command
-        .environment
-        .push(("ACTCORE_DB_URL".to_owned(), endpoints.database_url.clone()));
+async fn migrate(folder: &DevFolder, endpoints: &Endpoints) -> Result<()> {
+    let log = folder.logs().join("actcore.log");
+    let mut command =
+        Command::new("actcore db upgrade", binary(COMMAND_LINE)?, log).arguments(["db", "upgrade"]);
+    let database = ("ACTCORE_DB_URL".to_owned(), endpoints.database_url.clone());
+    command.environment.push(database);
     command.run(MIGRATION_TIMEOUT).await
 }
 

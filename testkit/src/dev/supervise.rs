@@ -34,7 +34,7 @@ pub async fn supervise(folder: &DevFolder) -> Result<()> {
     }
     .write(folder)?;
 
-    let outcome = run(folder, supervisor, &notes).await;
+    let outcome = Box::pin(run(folder, supervisor, &notes)).await;
     if let Err(error) = &outcome {
         notes.tell(&Note::Failed {
             error: format!("{error:#}"),

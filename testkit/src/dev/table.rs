@@ -13,7 +13,8 @@ pub fn table(rows: impl IntoIterator<Item = (impl Display, impl Display)>) -> St
         .map(|(name, _)| name.chars().count())
         .max()
         .unwrap_or(0);
-    rows.iter()
-        .map(|(name, value)| format!("  {name:<width$}  {value}\n"))
-        .collect()
+    let lines = rows
+        .iter()
+        .map(|(name, value)| format!("  {name:<width$}  {value}"));
+    lines.collect::<Vec<_>>().join("\n")
 }

@@ -15,12 +15,12 @@ use super::{DevFolder, Endpoints, remove_file};
 use crate::components::Components;
 use crate::file_lock::FileLock;
 use crate::process::tail;
-use crate::program::{Program, binary};
+use crate::program::{COMMAND_LINE, Program, binary};
 use crate::progress::Progress;
 use crate::wait;
 
 /// A stack that is not up by then hangs somewhere; each server gives up earlier by itself.
-const UP_TIMEOUT: Duration = Duration::from_secs(600);
+const UP_TIMEOUT: Duration = Duration::from_mins(10);
 /// How long a program may be on its way back.
 const WELL_TIMEOUT: Duration = Duration::from_secs(20);
 const POLL_INTERVAL: Duration = Duration::from_millis(50);
@@ -35,9 +35,10 @@ pub async fn up(folder: &DevFolder, progress: &Progress) -> Result<Endpoints> {
         Some(stack) => clear_up_after_kill(folder, &stack, progress).await?,
         None => {}
     }
-    for program in Program::ALL {
-        binary(program.binary())?;
+    for name in Program::ALL.map(Program::binary) {
+        binary(name)?;
     }
+    binary(COMMAND_LINE)?;
     // With its progress shown here; the supervisor then finds everything in the cache.
     Components::resolve(progress).await?;
     remove_file(&folder.progress_file())?;

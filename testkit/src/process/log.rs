@@ -20,7 +20,8 @@ pub fn tail(log: &Path, from: u64) -> String {
 fn last_lines(text: &str) -> String {
     let lines: Vec<&str> = text.lines().collect();
     let shown = &lines[lines.len().saturating_sub(LINES)..];
-    shown.iter().map(|line| format!("    {line}\n")).collect()
+    let indented = shown.iter().map(|line| format!("    {line}"));
+    indented.collect::<Vec<_>>().join("\n")
 }
 
 fn read_end(log: &Path, from: u64) -> std::io::Result<String> {
@@ -43,6 +44,6 @@ mod tests {
         let shown = last_lines(&text);
         assert_eq!(shown.lines().count(), 20);
         assert!(shown.starts_with("    line 31\n"), "{shown}");
-        assert!(shown.ends_with("    line 50\n"), "{shown}");
+        assert!(shown.ends_with("    line 50"), "{shown}");
     }
 }

@@ -18,7 +18,7 @@ use crate::process::{Command, DeathSignal, Process, start_on_free_ports};
 /// The superuser, and the database that is made for it.
 pub const SUPERUSER: &str = "actcore";
 
-const INITDB_TIMEOUT: Duration = Duration::from_secs(120);
+const INITDB_TIMEOUT: Duration = Duration::from_mins(2);
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 const CREATE_TIMEOUT: Duration = Duration::from_secs(30);
 

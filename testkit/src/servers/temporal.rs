@@ -1,6 +1,6 @@
 //! The Temporal development server.
 
-use std::path::PathBuf;
+use std::path::Path;
 
 use anyhow::Result;
 
@@ -45,9 +45,9 @@ impl Temporal {
     }
 
     async fn try_start(
-        program: &PathBuf,
+        program: &Path,
         place: &Place<'_>,
-        data: &PathBuf,
+        data: &Path,
         options: &TemporalOptions,
     ) -> Result<Self> {
         let port = options.port.pick()?;
@@ -64,18 +64,12 @@ impl Temporal {
         if options.persistent {
             command = command.flag("db-filename", data.join("temporal.db").display());
         }
-        let ui_url = match options.ui_port {
-            Some(choice) => {
-                let port = choice.pick()?;
-                command = command
-                    .flag("ui-port", port)
-                    .flag("ui-disable-news-fetch", true);
-                Some(format!("http://127.0.0.1:{port}"))
-            }
-            None => {
-                command = command.flag("headless", true);
-                None
-            }
+        let ui_port = options.ui_port.map(PortChoice::pick).transpose()?;
+        command = match ui_port {
+            Some(port) => command
+                .flag("ui-port", port)
+                .flag("ui-disable-news-fetch", true),
+            None => command.flag("headless", true),
         };
         for namespace in &options.namespaces {
             command = command.flag("namespace", namespace);
@@ -92,7 +86,7 @@ impl Temporal {
             process,
             host: format!("127.0.0.1:{port}"),
             http_url,
-            ui_url,
+            ui_url: ui_port.map(|port| format!("http://127.0.0.1:{port}")),
         })
     }
 
