@@ -1,6 +1,11 @@
 //! The bodies of the REST API, to the letter of the reference runbook.
 
+use std::fmt;
+use std::marker::PhantomData;
+
 use chrono::{DateTime, Utc};
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{MapAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Map, Value};
 use utoipa::ToSchema;
@@ -49,7 +54,7 @@ pub struct ActivityDefinitionUpdate {
     tag = "trigger_type",
     rename_all = "snake_case",
     deny_unknown_fields,
-    try_from = "FlatTriggerConfig"
+    try_from = "JsonObject<FlatTriggerConfig>"
 )]
 pub enum TriggerConfig {
     /// The clock.
@@ -129,6 +134,30 @@ impl TriggerType {
     }
 }
 
+/// Reads a struct from an object only. By itself serde reads it from a list of its fields as well,
+/// which no schema says.
+struct JsonObject<T>(T);
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for JsonObject<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct ObjectVisitor<T>(PhantomData<T>);
+
+        impl<'de, T: Deserialize<'de>> Visitor<'de> for ObjectVisitor<T> {
+            type Value = JsonObject<T>;
+
+            fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+                formatter.write_str("an object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Self::Value, A::Error> {
+                T::deserialize(MapAccessDeserializer::new(map)).map(JsonObject)
+            }
+        }
+
+        deserializer.deserialize_map(ObjectVisitor(PhantomData))
+    }
+}
+
 /// Reads a value that is there: `null` is no way to leave it out.
 fn present<'de, D, T>(deserializer: D) -> Result<Option<T>, D::Error>
 where
@@ -175,10 +204,12 @@ impl FlatTriggerConfig {
     }
 }
 
-impl TryFrom<FlatTriggerConfig> for TriggerConfig {
+impl TryFrom<JsonObject<FlatTriggerConfig>> for TriggerConfig {
     type Error = InvalidTriggerConfig;
 
-    fn try_from(flat: FlatTriggerConfig) -> Result<Self, InvalidTriggerConfig> {
+    fn try_from(
+        JsonObject(flat): JsonObject<FlatTriggerConfig>,
+    ) -> Result<Self, InvalidTriggerConfig> {
         let trigger_type = flat.trigger_type.as_str();
         if let Some(field) = flat.surplus() {
             return Err(InvalidTriggerConfig::Surplus {
@@ -431,6 +462,7 @@ mod tests {
             ),
             (json!({"trigger_type": "cron"}), "cron_expression"),
             (json!({"trigger_type": "event"}), "event_type"),
+            (json!(["cron", "0 9 * * *"]), "an object"),
             (json!({"trigger_type": "manual", "filters": {}}), "filters"),
             (
                 json!({"trigger_type": "cron", "cron_expression": null}),

@@ -14,7 +14,7 @@ use runtime::{Backoff, Shutdown};
 use sqlx::postgres::PgListener;
 use tokio::sync::mpsc;
 
-use crate::{Arguments, Context, activity_definition, event_type, resync};
+use crate::{Arguments, Context, activity_definition, event_type, maintenance_window, resync};
 
 /// What the operator watches: everything, or one namespace.
 pub(crate) fn api<K>(client: &Client, arguments: &Arguments) -> Api<K>
@@ -47,12 +47,13 @@ pub(crate) async fn run(
     let windows = maintenance_windows(&context, caches.windows, arguments);
     let definitions = definitions(&context, caches.definitions, arguments, shutdown, woken);
     let event_types = event_types(&context, arguments, shutdown);
-    let helpers = future::join3(
+    let window_statuses = window_statuses(&context, arguments, shutdown);
+    let wakers = future::join3(
         watch_windows(&context, windows, &wake, shutdown),
         resync_regularly(&context, arguments, &wake, shutdown),
         follow_runs(&context, &wake, shutdown),
     );
-    future::join3(definitions, event_types, helpers).await;
+    future::join4(definitions, event_types, window_statuses, wakers).await;
 }
 
 async fn definitions(
@@ -107,6 +108,23 @@ async fn event_types(context: &Arc<Context>, arguments: &Arguments, shutdown: &S
     .run(
         event_type::reconcile,
         event_type::error_policy,
+        context.clone(),
+    )
+    .for_each(|result| future::ready(log_queue_errors(&result)))
+    .await;
+}
+
+async fn window_statuses(context: &Arc<Context>, arguments: &Arguments, shutdown: &Shutdown) {
+    let stopping = shutdown.clone();
+    Controller::new(
+        api::<MaintenanceWindow>(&context.client, arguments),
+        watcher::Config::default(),
+    )
+    .with_config(Config::default().concurrency(4))
+    .graceful_shutdown_on(async move { stopping.begun().await })
+    .run(
+        maintenance_window::reconcile,
+        maintenance_window::error_policy,
         context.clone(),
     )
     .for_each(|result| future::ready(log_queue_errors(&result)))

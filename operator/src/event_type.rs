@@ -5,11 +5,9 @@ use std::time::Duration;
 
 use chrono::Utc;
 use contracts::names::{FIELD_MANAGER, FINALIZER};
-use crds::condition::{reasons, types};
+use crds::condition::reasons;
 use crds::{EventType, EventTypeStatus, ValidationMode};
 use domain::OutputSchema;
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
-use k8s_openapi::jiff::Timestamp;
 use kube::api::{Patch, PatchParams};
 use kube::runtime::controller::Action;
 use kube::runtime::finalizer::{Error as FinalizerError, Event, finalizer};
@@ -98,7 +96,12 @@ async fn apply(
     };
     let status = EventTypeStatus {
         observed_generation: object.metadata.generation,
-        conditions: vec![condition(object, ready, reason, message)],
+        conditions: vec![crate::condition::ready(
+            object.status.iter().flat_map(|status| &status.conditions),
+            (ready, reason, message),
+            object.meta(),
+            Utc::now(),
+        )],
     };
     if object.status.as_ref() == Some(&status) {
         return Ok(Action::await_change());
@@ -148,24 +151,5 @@ fn row(object: &EventType) -> EventTypeRow {
             ValidationMode::Warn => "Warn",
         }
         .to_owned(),
-    }
-}
-
-fn condition(object: &EventType, status: &str, reason: &str, message: String) -> Condition {
-    let before = object
-        .status
-        .iter()
-        .flat_map(|status| &status.conditions)
-        .find(|condition| condition.type_ == types::READY && condition.status == status);
-    Condition {
-        type_: types::READY.to_owned(),
-        status: status.to_owned(),
-        reason: reason.to_owned(),
-        message,
-        observed_generation: object.metadata.generation,
-        last_transition_time: before.map_or_else(
-            || Time(Timestamp::from_second(Utc::now().timestamp()).unwrap_or_default()),
-            |before| before.last_transition_time.clone(),
-        ),
     }
 }

@@ -6,11 +6,13 @@
 mod activity_definition;
 mod admission;
 mod arguments;
+mod condition;
 mod context;
 mod controllers;
 mod error;
 mod event_type;
 mod leader;
+mod maintenance_window;
 mod metrics;
 mod resync;
 

@@ -219,7 +219,8 @@ impl Keeper {
             listener.listen(DEFINITIONS_CHANNEL).await?;
             Ok(listener)
         };
-        let mut listener = match connecting.await {
+        let connected = tokio::time::timeout(READ_TIMEOUT, connecting).await;
+        let mut listener = match connected.unwrap_or(Err(sqlx::Error::PoolTimedOut)) {
             Ok(listener) => listener,
             Err(error) => return error,
         };

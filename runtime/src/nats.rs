@@ -9,7 +9,13 @@ use crate::{Error, require};
 #[group(id = "nats-arguments")]
 pub struct NatsArguments {
     /// The NATS servers, as nats://host:port, several separated by commas (required).
-    #[arg(long, env = "NATS_URL", value_name = "URL", help_heading = "NATS")]
+    #[arg(
+        long,
+        env = "NATS_URL",
+        hide_env_values = true,
+        value_name = "URL",
+        help_heading = "NATS"
+    )]
     pub nats_url: Option<String>,
 
     /// A file with NATS credentials (JWT and seed).

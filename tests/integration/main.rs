@@ -11,8 +11,8 @@
 
 mod admission;
 mod api;
-mod drift;
 mod command_line;
+mod drift;
 mod fields;
 mod handover;
 mod kstatus;

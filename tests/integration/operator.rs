@@ -4,6 +4,7 @@ use anyhow::Result;
 use chrono::Utc;
 use contracts::names;
 use domain::{OverlapPolicy, RunOutcome, TriggerKey};
+use kube::api::{Patch, PatchParams};
 use serde_json::{Value, json};
 use store::{NewRun, RunEnd};
 use temporal::{Pause, PauseOwner};
@@ -317,6 +318,24 @@ async fn an_open_maintenance_window_pauses_and_its_end_resumes() -> Result<()> {
     let owner = PauseOwner::Maintenance;
     let paused = place.temporal.schedule(activity).await?.unwrap().pause;
     assert!(matches!(paused, Pause::Because { owner: by, .. } if by == owner));
+
+    testkit::wait::until("the window to say that it is open", PATIENCE, || async {
+        let status = windows.get("upgrade").await?.status;
+        Ok::<_, kube::Error>(status.is_some_and(|status| status.active))
+    })
+    .await?;
+
+    // An end in the past closes it, an end in the future opens it again.
+    for (end, reason) in [(-1, "Synced"), (60, "Suspended")] {
+        let end = Utc::now() + chrono::Duration::minutes(end);
+        let change = Patch::Merge(json!({"spec": {"endTime": end}}));
+        windows
+            .patch("upgrade", &PatchParams::default(), &change)
+            .await?;
+        place
+            .condition("daily", "ScheduleSynced", ("True", reason))
+            .await?;
+    }
 
     windows.delete("upgrade", &Default::default()).await?;
     place

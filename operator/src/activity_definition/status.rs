@@ -6,12 +6,12 @@ use contracts::names;
 use crds::condition::{reasons, types};
 use crds::{ActivityDefinition, ActivityDefinitionStatus, LastRun};
 use domain::{Definition, RunOutcome, Trigger};
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
-use k8s_openapi::jiff::Timestamp;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use store::{Run, RunSummary};
 
 use super::observe::Observed;
 use super::validate::Refusal;
+use crate::condition::time;
 
 /// How a reconcile came out.
 #[derive(Debug)]
@@ -204,11 +204,6 @@ fn settle(
         observed_generation: object.metadata.generation,
         last_transition_time: since.unwrap_or_else(|| time(now)),
     }
-}
-
-fn time(instant: DateTime<Utc>) -> Time {
-    // Both libraries count seconds from the same epoch, and ours is within the other's range.
-    Time(Timestamp::from_second(instant.timestamp()).unwrap_or_default())
 }
 
 fn mirror_finding(observed: &Observed, outcome: &Outcome) -> Finding {

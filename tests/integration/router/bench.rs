@@ -212,8 +212,8 @@ impl Bench {
             .collect()
     }
 
-    /// The value of the first series that begins with `series`.
-    pub(super) async fn metric(&self, router: &RunningProgram, series: &str) -> Result<f64> {
+    /// The count of the first series that begins with `series`.
+    pub(super) async fn metric(&self, router: &RunningProgram, series: &str) -> Result<u64> {
         let text = get(&format!("{}/metrics", router.metrics_url())).await?.1;
         let line = text.lines().find(|line| line.starts_with(series));
         let line = line.with_context(|| format!("there is no {series} in\n{text}"))?;

@@ -58,7 +58,9 @@ async fn assert_complete(place: &RunPlace, run: RunId) -> Result<()> {
 async fn a_worker_killed_while_the_model_answers_leaves_one_report_per_sink() -> Result<()> {
     let place = RunPlace::new("killed in step").await?;
     place.define(spec()).await?;
-    place.stand_ins().chat.traffic().delay_next(1, LONG);
+    // Should the worker be killed before it asks, this comes on top for the next one.
+    let chat = place.stand_ins().chat.traffic();
+    chat.delay_next(1, Duration::from_secs(10));
     let worker = place.worker([]).await?;
     let start = place.start_by_request(REQUEST).await?;
     place
