@@ -35,6 +35,10 @@ impl RunStart {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct RunPlan {
+    /// How the run ended when another workflow carried it out, which Temporal has forgotten since;
+    /// there is nothing left to do. `None` when it is this workflow's run.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ended_before: Option<String>,
     /// Why the run can't do anything; `None` when it can.
     #[serde(default)]
     pub refusal: Option<String>,

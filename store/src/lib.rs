@@ -17,7 +17,7 @@ pub use delivery::{Delivery, DeliveryEnd};
 pub use error::Error;
 pub use event_type::EventTypeRow;
 pub use mirror_version::MirrorVersion;
-pub use run::{InstructionUsage, NewRun, PageKey, RUNS_CHANNEL, Run, RunEnd, RunSummary};
+pub use run::{Begun, InstructionUsage, NewRun, PageKey, RUNS_CHANNEL, Run, RunEnd, RunSummary};
 pub use schema::{AppliedMigration, SchemaState};
 
 use sqlx::PgPool;

@@ -33,6 +33,15 @@ impl NewRun {
     }
 }
 
+/// Whether a run begins.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Begun {
+    /// It is this workflow's to carry out.
+    Here,
+    /// Another workflow carried it out, with this outcome.
+    EndedBefore(RunOutcome),
+}
+
 /// What an instruction took.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct InstructionUsage {
@@ -172,9 +181,12 @@ const COLUMNS: &str = "run_id, activity_id, activity_name, trigger_key, schedule
                        coalesce(scheduled_for, fired_at, created_at) as sort_time";
 
 impl Store {
-    /// Enters a run as Running. A run that is entered already stays as it is, whatever has become
-    /// of it since, except one that was taken for missed or skipped: it runs after all.
-    pub async fn begin_run(&self, run: &NewRun) -> Result<(), Error> {
+    /// Enters a run as Running, or says that it has ended before. May be repeated.
+    ///
+    /// A run that ended in another workflow is one that Temporal has forgotten, because it was
+    /// restored from a backup or emptied: the ledger's word counts. A row that was taken for
+    /// missed or skipped, or whose workflow is lost, gives way to the run that happens after all.
+    pub async fn begin_run(&self, run: &NewRun) -> Result<Begun, Error> {
         sqlx::query(
             "insert into activity_runs
                (run_id, activity_id, activity_name, trigger_kind, trigger_key, scheduled_for,
@@ -184,7 +196,8 @@ impl Store {
                fired_at = excluded.fired_at, completed_at = null, outcome = 'Running',
                error = null, workflow_id = excluded.workflow_id,
                workflow_run_id = excluded.workflow_run_id
-             where activity_runs.outcome not in ('Running', 'Succeeded', 'Failed')",
+             where activity_runs.outcome not in ('Succeeded', 'Failed')
+               and activity_runs.workflow_run_id is distinct from excluded.workflow_run_id",
         )
         .bind(run.run_id().as_uuid())
         .bind(run.activity.as_uuid())
@@ -198,8 +211,26 @@ impl Store {
         .bind(&run.trace_id)
         .execute(&self.pool)
         .await
-        .map(|_| ())
-        .map_err(Error::query("enter a run"))
+        .map_err(Error::query("enter a run"))?;
+        let ended_elsewhere: Option<String> = sqlx::query_scalar(
+            "select outcome from activity_runs
+             where run_id = $1 and outcome <> 'Running'
+               and workflow_run_id is distinct from $2",
+        )
+        .bind(run.run_id().as_uuid())
+        .bind(&run.workflow_run_id)
+        .fetch_optional(&self.pool)
+        .await
+        .map_err(Error::query("read a run that begins"))?;
+        ended_elsewhere.map_or(Ok(Begun::Here), |outcome| {
+            outcome
+                .parse()
+                .map(Begun::EndedBefore)
+                .map_err(|problem| Error::Unreadable {
+                    table: "activity_runs",
+                    problem,
+                })
+        })
     }
 
     /// Keeps an instruction's answer and what it took, before anybody acts on it.

@@ -8,12 +8,15 @@ mod run;
 use std::time::Duration;
 
 use anyhow::Result;
-use chrono::TimeDelta;
+use chrono::{TimeDelta, Utc};
 use domain::{DeliveryResult, RunId, RunOutcome, TriggerKey};
 use serde_json::{Value, json};
+use store::{Begun, NewRun, RunEnd};
+use temporal::RunStart;
 use testkit::Program;
 use testkit::stand_ins::Fault;
 
+use crate::place::PATIENCE;
 use run::{REQUEST, RunPlace, event};
 
 /// All kinds of sinks at once.
@@ -91,6 +94,48 @@ async fn every_sink_gets_the_report_under_one_run_id() -> Result<()> {
         assert_eq!(deliveries[sink].result, DeliveryResult::Delivered, "{sink}");
     }
     place.record_history(&start.workflow_id, "every-step").await
+}
+
+#[tokio::test]
+async fn a_run_that_temporal_has_forgotten_is_not_run_again() -> Result<()> {
+    let place = RunPlace::new("forgotten").await?;
+    place.define(hub_and_memory()).await?;
+    let start = RunStart::by_request(place.activity, "daily", REQUEST);
+    // What the ledger knows of a workflow from before Temporal was restored from a backup.
+    let forgotten = NewRun {
+        activity: place.activity,
+        activity_name: "daily".to_owned(),
+        trigger: TriggerKey::Manual {
+            request_id: REQUEST.to_owned(),
+        },
+        fired_at: Utc::now(),
+        workflow_id: start.workflow_id.clone(),
+        workflow_run_id: "forgotten".to_owned(),
+        trace_id: None,
+    };
+    let store = &place.place.store;
+    assert_eq!(store.begin_run(&forgotten).await?, Begun::Here);
+    let end = RunEnd {
+        outcome: RunOutcome::Succeeded,
+        error: None,
+        completed_at: Utc::now(),
+    };
+    store.end_run(start.run_id, &end).await?;
+    let before = store.run(start.run_id).await?;
+
+    let _worker = place.worker([]).await?;
+    place.start_by_request(REQUEST).await?;
+    testkit::wait::until("the workflow to end", PATIENCE, || async {
+        let latest = place.place.temporal.latest_workflow(place.activity).await?;
+        Ok::<_, temporal::Error>(latest.is_some_and(|workflow| {
+            workflow.status == domain::verification::WorkflowStatus::Completed
+        }))
+    })
+    .await?;
+    assert_eq!(store.run(start.run_id).await?, before);
+    assert!(place.stand_ins().state_hub.entries().is_empty());
+    assert!(place.reports()?.is_empty());
+    Ok(())
 }
 
 #[tokio::test]

@@ -34,6 +34,7 @@ pub(crate) fn plan(definition: Result<Definition, InvalidDefinition>, limit: Dur
         };
     }
     RunPlan {
+        ended_before: None,
         refusal: None,
         tier,
         instruction_seconds: definition

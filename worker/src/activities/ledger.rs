@@ -7,7 +7,7 @@ use std::time::Duration;
 use chrono::Utc;
 use contracts::step::{EndRun, RunPlan, RunStart};
 use domain::{ActivityId, DeliveryResult, RunOutcome};
-use store::{MirrorRow, NewRun, RunEnd};
+use store::{Begun, MirrorRow, NewRun, RunEnd};
 use temporalio_macros::activities;
 use temporalio_sdk::activities::{ActivityContext, ActivityError};
 
@@ -29,7 +29,17 @@ impl LedgerActivities {
     }
 
     async fn begin(&self, start: &RunStart) -> Result<RunPlan, StepError> {
-        let row = self.enter(start).await?;
+        let (begun, row) = self.enter(start).await?;
+        if let Begun::EndedBefore(outcome) = begun {
+            tracing::warn!(
+                workflow_id = start.workflow_id, %outcome,
+                "the run has ended before, in a workflow that Temporal has forgotten"
+            );
+            return Ok(RunPlan {
+                ended_before: Some(outcome.as_str().to_owned()),
+                ..RunPlan::default()
+            });
+        }
         let Some(row) = row else {
             return Ok(plan::refusal(StepError::DefinitionDeleted.to_string()));
         };
@@ -38,12 +48,12 @@ impl LedgerActivities {
     }
 
     /// Enters the run as Running, unless it is entered already.
-    async fn enter(&self, start: &RunStart) -> Result<Option<MirrorRow>, StepError> {
+    async fn enter(&self, start: &RunStart) -> Result<(Begun, Option<MirrorRow>), StepError> {
         let activity = start.request.activity();
         let row = self.services.store.definition(activity).await?;
         let run = new_run(start, activity, row.as_ref())?;
-        self.services.store.begin_run(&run).await?;
-        Ok(row)
+        let begun = self.services.store.begin_run(&run).await?;
+        Ok((begun, row))
     }
 
     async fn end(&self, input: &EndRun) -> Result<(), StepError> {
