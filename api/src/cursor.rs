@@ -3,7 +3,7 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use chrono::DateTime;
+use chrono::{DateTime, Datelike as _};
 use domain::RunId;
 use store::PageKey;
 use uuid::Uuid;
@@ -27,6 +27,10 @@ pub(crate) fn decode(token: &str) -> Result<PageKey, InvalidCursor> {
     let (time, run) = bytes.split_first_chunk::<8>().ok_or(InvalidCursor)?;
     let sort_time =
         DateTime::from_timestamp_micros(i64::from_be_bytes(*time)).ok_or(InvalidCursor)?;
+    // What Postgres can't hold was not made by this API either.
+    if !(1970..=9999).contains(&sort_time.year()) {
+        return Err(InvalidCursor);
+    }
     let run_id = RunId::new(Uuid::from_slice(run).map_err(|_| InvalidCursor)?);
     Ok(PageKey { sort_time, run_id })
 }
@@ -55,6 +59,8 @@ mod tests {
             "AAAA",
             &URL_SAFE_NO_PAD.encode([0xff; 23]),
             &URL_SAFE_NO_PAD.encode([0x7f; 24]),
+            &URL_SAFE_NO_PAD.encode([0x80; 24]),
+            &URL_SAFE_NO_PAD.encode([0x70; 24]),
         ] {
             assert_eq!(decode(token), Err(InvalidCursor), "{token}");
         }

@@ -175,9 +175,10 @@ impl Definitions {
             if !is_same(&present, found) {
                 return Err(gone().into());
             }
-            condition.check(&present)?;
             let spec = conversion::updated_spec(&present.spec, update);
             conversion::check(&spec, present.activity_id(), self.activity_timeout)?;
+            // Last, as RFC 9110 (section 13.2.1) has it: what is wrong anyway is said first.
+            condition.check(&present)?;
             if spec == present.spec {
                 return Ok(present);
             }

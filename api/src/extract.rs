@@ -8,6 +8,7 @@ use axum::http::request::Parts;
 use axum::http::{HeaderMap, StatusCode, header};
 use domain::{ActivityId, RunId};
 use serde::de::DeserializeOwned;
+use serde_json::Value;
 
 use crate::error::{Error, Refusal};
 
@@ -61,6 +62,14 @@ fn unread(rejection: &BytesRejection) -> Refusal {
 }
 
 fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Refusal> {
+    // Serde would read a body from a list of its fields as well, which the document does not say.
+    if bytes.trim_ascii_start().starts_with(b"[") && serde_json::from_slice::<Value>(bytes).is_ok()
+    {
+        return Err(Refusal::new(
+            StatusCode::UNPROCESSABLE_ENTITY,
+            "the body has the wrong form: it is a list, and must be an object",
+        ));
+    }
     let mut deserializer = serde_json::Deserializer::from_slice(bytes);
     let value = serde_path_to_error::deserialize(&mut deserializer).map_err(|error| {
         let path = error.path().to_string();
@@ -227,11 +236,15 @@ mod tests {
         for body in ["", "{", "name=x", r#"{"name": "x",}"#] {
             assert_eq!(refusal(body).status, StatusCode::BAD_REQUEST, "{body}");
         }
-        assert_eq!(
-            refusal("[]").status,
-            StatusCode::UNPROCESSABLE_ENTITY,
-            "JSON of another form"
-        );
+        for body in [
+            "[]",
+            "1",
+            "null",
+            r#"["x", true, {"trigger_type": "manual"}]"#,
+        ] {
+            let refused = refusal(body);
+            assert_eq!(refused.status, StatusCode::UNPROCESSABLE_ENTITY, "{body}");
+        }
         let trailing = r#"{"name": "x", "trigger_config": {"trigger_type": "manual"}} {}"#;
         assert_eq!(refusal(trailing).status, StatusCode::BAD_REQUEST);
     }

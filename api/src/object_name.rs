@@ -41,7 +41,8 @@ fn nearest_label(name: &str) -> String {
     }
 }
 
-fn is_label(name: &str) -> bool {
+/// Whether a text is a DNS label in lower case, as Kubernetes wants the names of namespaces.
+pub(crate) fn is_label(name: &str) -> bool {
     (1..=LONGEST_LABEL).contains(&name.len())
         && !name.starts_with('-')
         && !name.ends_with('-')

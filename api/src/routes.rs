@@ -14,8 +14,9 @@ use axum::http::{StatusCode, Uri};
 use axum::middleware::{self, Next};
 use axum::response::Response;
 use utoipa::OpenApi as _;
-use utoipa::openapi::OpenApi;
+use utoipa::openapi::schema::{AdditionalProperties, Schema};
 use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityScheme};
+use utoipa::openapi::{OpenApi, RefOr};
 use utoipa_axum::router::{OpenApiRouter, UtoipaMethodRouter};
 use utoipa_axum::routes;
 
@@ -86,7 +87,24 @@ fn documented() -> (Router<ApiState>, Router<ApiState>, OpenApi) {
     let (open, of_open) =
         with_either_slash(OpenApiRouter::default(), routes!(health::get)).split_for_parts();
     document.merge(of_open);
+    forbid_other_fields(&mut document);
     (guarded, open, document)
+}
+
+/// Says of each kind of trigger what holds for it and what utoipa does not say by itself: that
+/// there are no other fields.
+fn forbid_other_fields(document: &mut OpenApi) {
+    let schemas = document.components.as_mut().map(|all| &mut all.schemas);
+    let Some(RefOr::T(Schema::OneOf(kinds))) =
+        schemas.and_then(|schemas| schemas.get_mut("TriggerConfig"))
+    else {
+        return;
+    };
+    for kind in &mut kinds.items {
+        if let RefOr::T(Schema::Object(object)) = kind {
+            object.additional_properties = Some(Box::new(AdditionalProperties::FreeForm(false)));
+        }
+    }
 }
 
 /// The description of the API that `/openapi.json` serves.

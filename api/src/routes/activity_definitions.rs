@@ -12,12 +12,11 @@ use utoipa::IntoParams;
 
 use super::responses::{Common, OfBody, OfOne, OfWrite};
 use crate::access::{Caller, Wish};
+use crate::entity_tag::IfMatch;
 use crate::error::{Error, Refusal};
 use crate::extract::{ActivityIdPath, JsonBody, Parameters};
 use crate::state::{ACTIVITY_DEFINITIONS, ApiState};
-use crate::{conversion, entity_tag};
-
-use entity_tag::IfMatch;
+use crate::{conversion, entity_tag, object_name};
 
 /// What to list.
 #[derive(Debug, Deserialize, IntoParams)]
@@ -26,15 +25,21 @@ use entity_tag::IfMatch;
 pub(super) struct ListQuery {
     /// Only this Kubernetes namespace; all that are served when left out.
     #[serde(default)]
-    #[param(required = false, value_type = String)]
-    pub(super) namespace: Option<String>,
+    #[param(
+        required = false,
+        value_type = String,
+        min_length = 1,
+        max_length = 63,
+        pattern = "^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"
+    )]
+    namespace: Option<String>,
 }
 
 impl ListQuery {
     /// The namespace, unless it is no name of one, which must not get into a request path.
     pub(super) fn namespace(&self) -> Result<Option<&str>, Refusal> {
         match self.namespace.as_deref() {
-            Some(name) if !is_namespace(name) => Err(Refusal::new(
+            Some(name) if !object_name::is_label(name) => Err(Refusal::new(
                 StatusCode::BAD_REQUEST,
                 format!("namespace: \"{name}\" can't be the name of a Kubernetes namespace"),
             )
@@ -44,11 +49,14 @@ impl ListQuery {
     }
 }
 
-fn is_namespace(name: &str) -> bool {
-    (1..=63).contains(&name.len())
-        && name
-            .bytes()
-            .all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-')
+/// The condition of a write.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Header)]
+#[expect(dead_code, reason = "read by utoipa only; see `IfMatch::of`")]
+pub(super) struct Condition {
+    /// The ETag that the definition must still have.
+    #[param(rename = "If-Match", required = false)]
+    if_match: String,
 }
 
 /// List all activity definitions.
@@ -204,7 +212,7 @@ pub(super) async fn get(
     tag = "activity definitions",
     params(
         ("id" = Uuid, Path, description = "The activity's id"),
-        ("If-Match" = Option<String>, Header, description = "The ETag of the definition to change"),
+        Condition,
     ),
     request_body(
         content = ActivityDefinitionUpdate,
@@ -256,7 +264,7 @@ pub(super) async fn update(
     tag = "activity definitions",
     params(
         ("id" = Uuid, Path, description = "The activity's id"),
-        ("If-Match" = Option<String>, Header, description = "The ETag of the definition to delete"),
+        Condition,
     ),
     responses(
         (status = 204, description = "It is deleted."),

@@ -31,7 +31,7 @@ pub(super) struct PageQuery {
     limit: Option<u16>,
     /// The `next` of the page before.
     #[serde(default)]
-    #[param(required = false, value_type = String)]
+    #[param(required = false, value_type = String, pattern = "^[A-Za-z0-9_-]{32}$")]
     after: Option<String>,
 }
 

@@ -292,3 +292,18 @@ fn every_operation_documents_its_failures_as_problem_documents() {
         }
     }
 }
+
+#[test]
+fn the_document_refuses_what_the_api_refuses() {
+    let document = serde_json::to_value(document()).unwrap();
+    let schemas = &document["components"]["schemas"];
+    let kinds = schemas["TriggerConfig"]["oneOf"].as_array().unwrap();
+    assert_eq!(kinds.len(), 3);
+    let bodies = ["NewActivityDefinition", "ActivityDefinitionUpdate"];
+    for schema in kinds
+        .iter()
+        .chain(bodies.iter().map(|name| &schemas[*name]))
+    {
+        assert_eq!(schema["additionalProperties"], false, "{schema}");
+    }
+}

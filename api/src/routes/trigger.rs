@@ -11,6 +11,7 @@ use crds::ActivityDefinition;
 use domain::ActivityId;
 use temporal::{RunStart, Started, Temporal};
 use tokio::time::Instant;
+use utoipa::IntoParams;
 use uuid::Uuid;
 
 use super::responses::{Common, OfOne};
@@ -31,6 +32,22 @@ const MIRROR_TIMEOUT: Duration = Duration::from_secs(5);
 /// The time between two looks at the mirror.
 const MIRROR_INTERVAL: Duration = Duration::from_millis(50);
 
+/// Which request it is.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Header)]
+#[expect(dead_code, reason = "read by utoipa only; see `request_id`")]
+pub(super) struct RequestHeader {
+    /// The request's id, such as a UUID.
+    #[param(
+        rename = "Idempotency-Key",
+        required = false,
+        min_length = 1,
+        max_length = 200,
+        pattern = "^[!-~]+$"
+    )]
+    idempotency_key: String,
+}
+
 /// Run an activity now.
 ///
 /// Disabled definitions run, too. The same `Idempotency-Key` twice is one run, however much time
@@ -43,8 +60,7 @@ const MIRROR_INTERVAL: Duration = Duration::from_millis(50);
     tag = "activity definitions",
     params(
         ("id" = Uuid, Path, description = "The activity's id"),
-        ("Idempotency-Key" = Option<String>, Header,
-         description = "The request's id: 1 to 200 visible ASCII characters"),
+        RequestHeader,
     ),
     responses(
         (status = 202, description = "The run is started, or was before.", body = Triggered),

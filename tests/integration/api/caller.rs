@@ -45,7 +45,7 @@ impl Caller {
     pub(super) fn new(url: &str) -> Result<Self> {
         let client = Client::builder()
             .no_proxy()
-            .timeout(Duration::from_secs(60))
+            .timeout(Duration::from_mins(1))
             .build()?;
         Ok(Self {
             client,

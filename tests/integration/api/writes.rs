@@ -119,12 +119,11 @@ async fn of_two_writers_who_read_the_same_the_second_is_told() -> Result<()> {
     let path = path_of(&created.body);
     let tag = created.headers["etag"].to_str()?.to_owned();
     // The operator's reports do not count as changes.
-    let status = json!({"status": {"observedGeneration": 1}});
-    let patch = kube::api::Patch::Merge(status);
+    let status = kube::api::Patch::Merge(json!({"status": {"observedGeneration": 1}}));
     let parameters = kube::api::PatchParams::default();
     place
         .definitions
-        .patch_status("daily-report", &parameters, &patch)
+        .patch_status("daily-report", &parameters, &status)
         .await?;
 
     let first = caller.put_if(&path, &tag, r#"{"enabled": false}"#).await?;
