@@ -3,8 +3,8 @@
 use clap::{Args, Parser, Subcommand};
 
 use crate::commands::{
-    about, create, database, definitions, doctor, event_types, next, runs, search_attributes, sync,
-    trigger, verify,
+    about, create, database, definitions, describe, doctor, event_types, next, runs,
+    search_attributes, sync, trigger, verify,
 };
 
 const EXIT_CODES: &str = "\
@@ -29,17 +29,16 @@ pub(crate) struct Arguments {
     pub(crate) command: Command,
 }
 
-/// One thing to do.
+/// One thing to do. A variant without a text takes that of its options, which is longer.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// Answers "did the run of this day happen?" from evidence.
     Verify(verify::VerifyArguments),
 
     /// Lists the definitions, with where they stand.
     Get(definitions::GetArguments),
 
     /// Shows one definition with its status, coming runs and time budget.
-    Describe(definitions::DescribeArguments),
+    Describe(describe::DescribeArguments),
 
     /// Creates definitions from a file or from options.
     Create(create::CreateArguments),
@@ -50,7 +49,6 @@ pub(crate) enum Command {
     /// Pauses a definition: no run starts until it is enabled again.
     Disable(definitions::SwitchArguments),
 
-    /// Starts a run now, once per request id.
     Trigger(trigger::TriggerArguments),
 
     /// Lists a definition's runs, the newest first.
@@ -66,7 +64,6 @@ pub(crate) enum Command {
     #[command(name = "eventtypes", visible_alias = "event-types")]
     EventTypes(event_types::EventTypesArguments),
 
-    /// Applies a folder of manifests, or has the operator reconcile every definition.
     Sync(sync::SyncArguments),
 
     /// Checks everything that activity-core depends on, and says what to do.

@@ -4,6 +4,7 @@ pub(crate) mod about;
 pub(crate) mod create;
 pub(crate) mod database;
 pub(crate) mod definitions;
+pub(crate) mod describe;
 pub(crate) mod doctor;
 pub(crate) mod event_types;
 pub(crate) mod next;
@@ -21,7 +22,7 @@ pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<Exit> {
     match arguments.command {
         Command::Verify(arguments) => verify::run(arguments).await,
         Command::Get(arguments) => definitions::get(arguments).await,
-        Command::Describe(arguments) => definitions::describe(arguments).await,
+        Command::Describe(arguments) => describe::run(arguments).await,
         Command::Create(arguments) => create::run(arguments).await,
         Command::Enable(arguments) => definitions::enable(arguments).await,
         Command::Disable(arguments) => definitions::disable(arguments).await,

@@ -92,4 +92,66 @@ mod tests {
         let help = command_called(Some(&plugin)).render_help().to_string();
         assert!(help.contains("Usage: kubectl actcore "), "{help}");
     }
+
+    #[test]
+    fn everything_that_can_be_typed_is_explained() {
+        fn assert_explained(command: &clap::Command, path: &str) {
+            assert!(command.get_about().is_some(), "{path} has no description");
+            for argument in command.get_arguments() {
+                let id = argument.get_id();
+                assert!(
+                    argument.get_help().is_some(),
+                    "{path} {id} has no description"
+                );
+            }
+            for subcommand in command.get_subcommands() {
+                assert_explained(subcommand, &format!("{path} {}", subcommand.get_name()));
+            }
+        }
+        let mut command = command();
+        command.build();
+        assert_explained(&command, "actcore");
+    }
+
+    #[test]
+    fn the_runbooks_command_lines_are_understood_and_contradictions_are_not() {
+        let id = "0f5c63b1-6a5e-4b6c-9d2f-3a1b2c4d5e6f";
+        let understood = [
+            format!("verify --activity-id {id} --date 2026-11-24"),
+            format!("verify --activity-id {id} --working-memory-dir /srv --live -o json"),
+            "verify --all --live -n activity-core".to_owned(),
+            "db upgrade".to_owned(),
+            "db current".to_owned(),
+            "db history".to_owned(),
+            "get -A -o yaml".to_owned(),
+            "trigger daily -n activity-core --request-id r1 --wait --timeout 60".to_owned(),
+            "runs daily --limit 100".to_owned(),
+            format!("run show {id}"),
+            "next daily --count 3".to_owned(),
+            "create cron daily --expression @daily".to_owned(),
+            "create -f file.yaml".to_owned(),
+            "sync -f activities --dry-run".to_owned(),
+            "sync --context prod".to_owned(),
+            "completion zsh".to_owned(),
+        ];
+        for line in understood {
+            let words = ["actcore"].into_iter().chain(line.split(' '));
+            let parsed = command().try_get_matches_from(words);
+            assert!(parsed.is_ok(), "{line}: {}", parsed.unwrap_err());
+        }
+        for line in [
+            "",
+            "verify daily --all",
+            "verify daily --date yesterday",
+            "get daily -A",
+            "trigger daily --timeout 60",
+            "runs daily --limit 0",
+            "run show daily",
+            "create cron daily",
+            "sync --dry-run",
+        ] {
+            let words = ["actcore"].into_iter().chain(line.split_whitespace());
+            assert!(command().try_get_matches_from(words).is_err(), "{line}");
+        }
+    }
 }

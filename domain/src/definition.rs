@@ -365,7 +365,7 @@ mod tests {
             ]
             .into(),
         };
-        let refused = budget.check(Duration::from_secs(900)).unwrap_err();
+        let refused = budget.check(Duration::from_mins(15)).unwrap_err();
         assert!(
             refused
                 .to_string()

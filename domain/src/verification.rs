@@ -197,10 +197,11 @@ pub fn time_zone(definition: &Definition) -> TimeZone {
 
 /// Decides all six conditions.
 pub fn verify(subject: &Subject<'_>, evidence: &Evidence) -> Vec<Check> {
-    let run_id = match &evidence.ledger {
-        Ok(Some(row)) => Some(row.run_id),
-        _ => None,
-    };
+    let run = evidence
+        .ledger
+        .as_ref()
+        .map(|row| row.as_ref().map(|row| row.run_id))
+        .map_err(|_| "the ledger does not say which run to look for".to_owned());
     Condition::ALL
         .into_iter()
         .map(|condition| {
@@ -208,8 +209,8 @@ pub fn verify(subject: &Subject<'_>, evidence: &Evidence) -> Vec<Check> {
                 Condition::Schedule => check_schedule(subject, &evidence.schedule),
                 Condition::Workflow => check_workflow(&evidence.workflow),
                 Condition::Ledger => check_ledger(subject, &evidence.ledger),
-                Condition::Progress => check_progress(subject, run_id, &evidence.progress),
-                Condition::WorkingMemory => check_files(subject, run_id, &evidence.files),
+                Condition::Progress => check_progress(subject, &run, &evidence.progress),
+                Condition::WorkingMemory => check_files(subject, &run, &evidence.files),
                 Condition::TimeBudget => check_time_budget(subject),
             };
             Check {
@@ -331,7 +332,11 @@ fn has_sink(definition: &Definition, matches: fn(&ReportSinkKind) -> bool) -> bo
         .any(|report| matches(&report.kind))
 }
 
-fn check_progress(subject: &Subject<'_>, run_id: Option<RunId>, seen: &Seen<Vec<RunId>>) -> Answer {
+fn check_progress(
+    subject: &Subject<'_>,
+    run: &Seen<Option<RunId>>,
+    seen: &Seen<Vec<RunId>>,
+) -> Answer {
     if !has_sink(subject.definition, |kind| {
         matches!(kind, ReportSinkKind::StateHub { .. })
     }) {
@@ -340,17 +345,17 @@ fn check_progress(subject: &Subject<'_>, run_id: Option<RunId>, seen: &Seen<Vec<
             "the definition has no State Hub report".to_owned(),
         );
     }
-    match (seen, run_id) {
-        (Err(reason), _) => unknown(reason),
-        (Ok(_), None) => (
+    match (seen, run) {
+        (Err(reason), _) | (_, Err(reason)) => unknown(reason),
+        (Ok(_), Ok(None)) => (
             Verdict::Failed,
             "there is no run whose progress entry could be looked for".to_owned(),
         ),
-        (Ok(entries), Some(run_id)) if entries.contains(&run_id) => (
+        (Ok(entries), Ok(Some(run_id))) if entries.contains(run_id) => (
             Verdict::Ok,
             format!("State Hub has a progress entry of run {run_id}"),
         ),
-        (Ok(_), Some(run_id)) => (
+        (Ok(_), Ok(Some(run_id))) => (
             Verdict::Failed,
             format!("State Hub has no progress entry of run {run_id}"),
         ),
@@ -359,7 +364,7 @@ fn check_progress(subject: &Subject<'_>, run_id: Option<RunId>, seen: &Seen<Vec<
 
 fn check_files(
     subject: &Subject<'_>,
-    run_id: Option<RunId>,
+    run: &Seen<Option<RunId>>,
     seen: &Seen<Vec<FileEvidence>>,
 ) -> Answer {
     if !has_sink(subject.definition, |kind| {
@@ -370,25 +375,27 @@ fn check_files(
             "the definition has no working-memory report".to_owned(),
         );
     }
-    match (seen, run_id) {
-        (Err(reason), _) => unknown(reason),
-        (Ok(_), None) => (
+    match (seen, run) {
+        (Err(reason), _) | (_, Err(reason)) => unknown(reason),
+        (Ok(_), Ok(None)) => (
             Verdict::Failed,
             "there is no run whose report could be looked for".to_owned(),
         ),
-        (Ok(files), Some(run_id)) => match files.iter().find(|file| file.run_id == Some(run_id)) {
-            Some(file) => (
-                Verdict::Ok,
-                format!("{} is the report of run {run_id}", file.name),
-            ),
-            None => (
-                Verdict::Failed,
-                format!(
-                    "none of {} report file(s) carries run {run_id} in its frontmatter",
-                    files.len()
+        (Ok(files), Ok(Some(run_id))) => {
+            match files.iter().find(|file| file.run_id == Some(*run_id)) {
+                Some(file) => (
+                    Verdict::Ok,
+                    format!("{} is the report of run {run_id}", file.name),
                 ),
-            ),
-        },
+                None => (
+                    Verdict::Failed,
+                    format!(
+                        "none of {} report file(s) carries run {run_id} in its frontmatter",
+                        files.len()
+                    ),
+                ),
+            }
+        }
     }
 }
 

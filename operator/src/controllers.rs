@@ -53,7 +53,14 @@ pub(crate) async fn run(
         resync_regularly(&context, arguments, &wake, shutdown),
         follow_runs(&context, &wake, shutdown),
     );
-    future::join4(definitions, event_types, window_statuses, wakers).await;
+    // On the heap: together they are too large for a stack that is shared.
+    Box::pin(future::join4(
+        definitions,
+        event_types,
+        window_statuses,
+        wakers,
+    ))
+    .await;
 }
 
 async fn definitions(
@@ -93,7 +100,10 @@ async fn definitions(
             activity_definition::error_policy,
             context.clone(),
         )
-        .for_each(|result| future::ready(log_queue_errors(&result)))
+        .for_each(|result| {
+            let _: () = log_queue_errors(&result);
+            future::ready(())
+        })
         .await;
 }
 
@@ -110,7 +120,10 @@ async fn event_types(context: &Arc<Context>, arguments: &Arguments, shutdown: &S
         event_type::error_policy,
         context.clone(),
     )
-    .for_each(|result| future::ready(log_queue_errors(&result)))
+    .for_each(|result| {
+        let _: () = log_queue_errors(&result);
+        future::ready(())
+    })
     .await;
 }
 
@@ -127,7 +140,10 @@ async fn window_statuses(context: &Arc<Context>, arguments: &Arguments, shutdown
         maintenance_window::error_policy,
         context.clone(),
     )
-    .for_each(|result| future::ready(log_queue_errors(&result)))
+    .for_each(|result| {
+        let _: () = log_queue_errors(&result);
+        future::ready(())
+    })
     .await;
 }
 

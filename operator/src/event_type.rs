@@ -75,24 +75,23 @@ async fn apply(
         .schema
         .clone()
         .and_then(|schema| OutputSchema::compile(schema).err());
-    let (ready, reason, message) = match invalid {
-        Some(error) => (
+    let (ready, reason, message) = if let Some(error) = invalid {
+        (
             "False",
             reasons::INVALID_SPEC,
             format!("spec.schema: {error}"),
-        ),
-        None => {
-            context
-                .store
-                .write_event_type(&row(object))
-                .await
-                .map_err(Error::Mirror)?;
-            (
-                "True",
-                reasons::SYNCED,
-                "every router knows the event type".to_owned(),
-            )
-        }
+        )
+    } else {
+        context
+            .store
+            .write_event_type(&row(object))
+            .await
+            .map_err(Error::Mirror)?;
+        (
+            "True",
+            reasons::SYNCED,
+            "every router knows the event type".to_owned(),
+        )
     };
     let status = EventTypeStatus {
         observed_generation: object.metadata.generation,

@@ -6,7 +6,7 @@ use clap::Parser;
 async fn main() -> std::process::ExitCode {
     runtime::install_cryptography();
     let arguments = operator::Arguments::parse();
-    match operator::run(arguments).await {
+    match Box::pin(operator::run(arguments)).await {
         Ok(()) => std::process::ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("actcore-operator: {error:#}");

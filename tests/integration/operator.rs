@@ -4,7 +4,7 @@ use anyhow::Result;
 use chrono::Utc;
 use contracts::names;
 use domain::{OverlapPolicy, RunOutcome, TriggerKey};
-use kube::api::{Patch, PatchParams};
+use kube::api::{DeleteParams, ListParams, Patch, PatchParams, PostParams};
 use serde_json::{Value, json};
 use store::{NewRun, RunEnd};
 use temporal::{Pause, PauseOwner};
@@ -223,7 +223,7 @@ async fn what_is_as_declared_is_not_written_again() -> Result<()> {
         place.condition(&name, "Ready", ("True", "Synced")).await?;
     }
     let versions = || async {
-        let objects = place.definitions.list(&Default::default()).await?;
+        let objects = place.definitions.list(&ListParams::default()).await?;
         let versions = objects
             .into_iter()
             .map(|object| object.metadata.resource_version);
@@ -311,7 +311,7 @@ async fn an_open_maintenance_window_pauses_and_its_end_resumes() -> Result<()> {
                  "reason": "upgrade", "approvedBy": "Ada"},
     });
     let window = serde_json::from_value(window)?;
-    windows.create(&Default::default(), &window).await?;
+    windows.create(&PostParams::default(), &window).await?;
     place
         .condition("daily", "ScheduleSynced", ("True", "Suspended"))
         .await?;
@@ -337,7 +337,7 @@ async fn an_open_maintenance_window_pauses_and_its_end_resumes() -> Result<()> {
             .await?;
     }
 
-    windows.delete("upgrade", &Default::default()).await?;
+    windows.delete("upgrade", &DeleteParams::default()).await?;
     place
         .condition("daily", "ScheduleSynced", ("True", "Synced"))
         .await?;

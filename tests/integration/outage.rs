@@ -116,10 +116,13 @@ async fn an_orphan_is_swept_and_a_terminating_namespace_is_let_go() -> Result<()
 
     let client = place.environment.kube_client().await?;
     let namespaces = Api::<k8s_openapi::api::core::v1::Namespace>::all(client.clone());
-    let mut namespace = k8s_openapi::api::core::v1::Namespace::default();
-    namespace.metadata = ObjectMeta {
+    let metadata = ObjectMeta {
         name: Some("short-lived".to_owned()),
         ..ObjectMeta::default()
+    };
+    let namespace = k8s_openapi::api::core::v1::Namespace {
+        metadata,
+        ..k8s_openapi::api::core::v1::Namespace::default()
     };
     namespaces
         .create(&PostParams::default(), &namespace)

@@ -55,8 +55,8 @@ async fn a_thousand_definitions_are_ready_and_then_nothing_is_written() -> Resul
     assert_eq!(declared.len(), DEFINITIONS);
     let schedules = place.temporal.list_schedules().await?;
     assert_eq!(schedules.len(), DEFINITIONS);
-    let scheduled: BTreeSet<_> = schedules.iter().map(|schedule| schedule.activity).collect();
-    assert_eq!(scheduled, declared);
+    let with_schedule: BTreeSet<_> = schedules.iter().map(|listed| listed.activity).collect();
+    assert_eq!(with_schedule, declared);
     assert_eq!(place.store.definitions().await?.len(), DEFINITIONS);
 
     let before = writes(&place, &operator).await?;

@@ -28,6 +28,7 @@ const LOOK_INTERVAL: Duration = Duration::from_millis(500);
 /// The options of `actcore sync`.
 #[derive(Debug, Args)]
 #[command(
+    about = "Applies a folder of manifests, or has the operator reconcile every definition",
     long_about = "\
 With -f: makes the cluster what a folder of manifests says. Every ActivityDefinition, EventType and
 MaintenanceWindow in it is checked, then applied (server-side apply), and printed as created,

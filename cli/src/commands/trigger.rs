@@ -30,6 +30,7 @@ const LOOK_INTERVAL: Duration = Duration::from_millis(500);
 /// The options of `actcore trigger`.
 #[derive(Debug, Args)]
 #[command(
+    about = "Starts a run now, once per request id",
     long_about = "\
 Starts a run of a definition now. The same request id twice is one run, so a trigger whose answer
 got lost may be sent again.

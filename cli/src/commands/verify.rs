@@ -40,6 +40,7 @@ pub(crate) enum VerifyFormat {
 /// The options of `actcore verify`.
 #[derive(Debug, Args)]
 #[command(
+    about = "Answers \"did the run of this day happen?\" from evidence",
     long_about = "\
 Answers \"did the run of this day happen?\" from evidence, by six conditions:
 

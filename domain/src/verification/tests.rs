@@ -54,7 +54,7 @@ fn daily_triage() -> Definition {
             ),
         ],
         tasks: TaskSink::Null,
-        grace: Duration::from_secs(900),
+        grace: Duration::from_mins(15),
         external_pause: ExternalPausePolicy::Report,
     }
 }
@@ -92,7 +92,7 @@ fn verdict(evidence: &Evidence, condition: Condition) -> Verdict {
     let subject = Subject {
         definition: &definition,
         date: DAY,
-        time_limit: Duration::from_secs(900),
+        time_limit: Duration::from_mins(15),
     };
     let checks = verify(&subject, evidence);
     let check = checks.iter().find(|check| check.condition == condition);
@@ -170,6 +170,21 @@ fn what_could_not_be_looked_at_is_unknown_and_not_verified() {
         ..everything_happened()
     };
     assert_eq!(verdict(&evidence, Condition::Progress), Verdict::Unknown);
+}
+
+#[test]
+fn without_the_ledger_nothing_is_known_of_the_reports_either() {
+    let evidence = Evidence {
+        ledger: Err("connection refused".to_owned()),
+        ..everything_happened()
+    };
+    for condition in [
+        Condition::Ledger,
+        Condition::Progress,
+        Condition::WorkingMemory,
+    ] {
+        assert_eq!(verdict(&evidence, condition), Verdict::Unknown);
+    }
 }
 
 #[test]

@@ -95,7 +95,7 @@ mod tests {
             },
         });
         let review: AdmissionReview<DynamicObject> = serde_json::from_value(review).unwrap();
-        decide(&review.try_into().unwrap(), Duration::from_secs(900))
+        decide(&review.try_into().unwrap(), Duration::from_mins(15))
     }
 
     #[test]

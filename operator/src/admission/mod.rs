@@ -175,12 +175,11 @@ async fn review(
     State(time_limit): State<Arc<Duration>>,
     Json(review): Json<AdmissionReview<DynamicObject>>,
 ) -> Json<AdmissionReview<DynamicObject>> {
-    let request: AdmissionRequest<DynamicObject> = match review.try_into() {
-        Ok(request) => request,
-        Err(_) => {
-            let invalid = AdmissionResponse::invalid("the review holds no request");
-            return Json(invalid.into_review());
-        }
+    let request: AdmissionRequest<DynamicObject> = if let Ok(request) = review.try_into() {
+        request
+    } else {
+        let invalid = AdmissionResponse::invalid("the review holds no request");
+        return Json(invalid.into_review());
     };
     let response = AdmissionResponse::from(&request);
     let response = match decide::decide(&request, *time_limit) {

@@ -18,7 +18,7 @@ fn desired(spec: Value, maintenance: Maintenance) -> Desired {
         maintenance,
         ..nothing()
     };
-    validate(&object, &observed, std::time::Duration::from_secs(900)).unwrap()
+    validate(&object, &observed, std::time::Duration::from_mins(15)).unwrap()
 }
 
 fn nothing() -> Observed {
