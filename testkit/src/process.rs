@@ -161,6 +161,11 @@ impl Process {
         tail(&self.log, self.log_start)
     }
 
+    /// Whether the end of what it has printed says `words`.
+    pub(crate) fn log_says(&self, words: &str) -> bool {
+        log::says(&self.log, self.log_start, words)
+    }
+
     /// How it ended, if it has.
     pub fn exit_status(&self) -> Option<ExitStatus> {
         *self.exit.borrow()

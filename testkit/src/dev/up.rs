@@ -17,7 +17,7 @@ use crate::file_lock::FileLock;
 use crate::process::tail;
 use crate::program::{COMMAND_LINE, Program, binary};
 use crate::progress::Progress;
-use crate::wait;
+use crate::wait::{self, Seen};
 
 /// A stack that is not up by then hangs somewhere; each server gives up earlier by itself.
 const UP_TIMEOUT: Duration = Duration::from_mins(10);
@@ -30,10 +30,13 @@ const POLL_INTERVAL: Duration = Duration::from_millis(50);
 pub async fn up(folder: &DevFolder, progress: &Progress) -> Result<Endpoints> {
     folder.make()?;
     let _lock = wait_for_turn(folder, progress).await?;
-    match StackFile::read(folder)? {
-        Some(stack) if stack.supervisor.is_running() => return join(folder, stack, progress).await,
-        Some(stack) => clear_up_after_kill(folder, &stack, progress).await?,
-        None => {}
+    if let Some(stack) = StackFile::read(folder)? {
+        if stack.supervisor.is_running()
+            && let Some(endpoints) = join(folder, &stack, progress).await?
+        {
+            return Ok(endpoints);
+        }
+        clear_up_after_kill(folder, &stack, progress).await?;
     }
     for name in Program::ALL.map(Program::binary) {
         binary(name)?;
@@ -72,8 +75,13 @@ async fn wait_for_turn(folder: &DevFolder, progress: &Progress) -> Result<FileLo
         .await?)
 }
 
-/// The stack is there already, or about to be.
-async fn join(folder: &DevFolder, stack: StackFile, progress: &Progress) -> Result<Endpoints> {
+/// The stack is there already, or about to be. `None` when it turns out that its supervisor is
+/// gone: a process that was killed a moment ago is still there for another one.
+async fn join(
+    folder: &DevFolder,
+    stack: &StackFile,
+    progress: &Progress,
+) -> Result<Option<Endpoints>> {
     let Some(endpoints) = &stack.endpoints else {
         progress.say("the stack is being started already; waiting for it");
         let process = stack.supervisor;
@@ -84,23 +92,32 @@ async fn join(folder: &DevFolder, stack: StackFile, progress: &Progress) -> Resu
             log_start: 0,
             supervisor: None,
         };
-        return watch.until_up().await;
+        return watch.until_up().await.map(Some);
     };
     // A program that is just being started again is given the time for it.
     let well = wait::until("everything to be well", WELL_TIMEOUT, async || {
         let stack = StackFile::read(folder)?.context("the stack has been stopped")?;
-        anyhow::Ok(stack.all_well().await)
+        if !stack.supervisor.is_running() {
+            return Ok(Seen::Done(None));
+        }
+        anyhow::Ok(match stack.all_well().await {
+            Seen::Done(()) => Seen::Done(Some(endpoints.clone())),
+            Seen::NotYet(seen) => Seen::NotYet(seen),
+        })
     });
-    if let Err(error) = well.await {
-        bail!(
+    match well.await {
+        Ok(None) => Ok(None),
+        Ok(Some(endpoints)) => {
+            progress.say("the stack is up already");
+            Ok(Some(endpoints))
+        }
+        Err(error) => bail!(
             "a stack is up, but not well: {}; look into {}, or start anew with `make down` and \
              `make up`",
             error.last_seen,
             folder.logs().display()
-        );
+        ),
     }
-    progress.say("the stack is up already");
-    Ok(endpoints.clone())
 }
 
 /// The supervisor was killed, and with it went everything; what it wrote has remained.

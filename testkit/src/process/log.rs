@@ -17,6 +17,12 @@ pub fn tail(log: &Path, from: u64) -> String {
     }
 }
 
+/// Whether the end of a log says `words`, in whatever case: also above the lines that a message
+/// shows, because some programs print a long trace after the reason.
+pub(super) fn says(log: &Path, from: u64, words: &str) -> bool {
+    read_end(log, from).is_ok_and(|text| text.to_lowercase().contains(words))
+}
+
 fn last_lines(text: &str) -> String {
     let lines: Vec<&str> = text.lines().collect();
     let shown = &lines[lines.len().saturating_sub(LINES)..];
@@ -36,6 +42,16 @@ fn read_end(log: &Path, from: u64) -> std::io::Result<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_reason_above_the_shown_lines_is_found() {
+        let log = tempfile::NamedTempFile::new().unwrap();
+        let trace = "trace\n".repeat(100);
+        std::fs::write(log.path(), format!("Address already in use\n{trace}")).unwrap();
+        assert!(!tail(log.path(), 0).contains("in use"));
+        assert!(says(log.path(), 0, "address already in use"));
+        assert!(!says(log.path(), 0, "out of memory"));
+    }
 
     #[test]
     fn a_tail_is_the_last_twenty_lines() {

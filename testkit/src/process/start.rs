@@ -68,7 +68,7 @@ impl Process {
 
     fn ended(&self) -> StartError {
         let (name, log) = (self.name.clone(), self.log_tail());
-        if log.to_lowercase().contains("address already in use") {
+        if self.log_says("address already in use") {
             return StartError::PortTaken { name, log };
         }
         StartError::Ended {
