@@ -1,9 +1,11 @@
 //! Temporal goes, comes back, and comes back empty: the operator waits, says so, and puts
 //! everything right again without a restart.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
+use chrono::{TimeDelta, Utc};
 use crds::ActivityDefinition;
 use kube::api::{Api, DeleteParams, ObjectMeta, PostParams};
 use serde_json::{Value, json};
@@ -39,6 +41,14 @@ async fn losing_temporals_database_rebuilds_every_schedule_without_a_restart() -
         .condition("before", "Ready", ("True", "Synced"))
         .await?;
     let before = object.activity_id().context("no id")?;
+    // Its time came two minutes ago, and must not come again with the new Schedule.
+    let due = (Utc::now() - TimeDelta::minutes(2)).format("%M %H * * *");
+    let due = json!({"trigger": {"cron": {"expression": due.to_string()}}});
+    place.create("was-due", due).await?;
+    let object = place
+        .condition("was-due", "Ready", ("True", "Synced"))
+        .await?;
+    let was_due = object.activity_id().context("no id")?;
 
     temporal.process().signal(Signal::KILL)?;
     temporal.process().wait(Duration::from_secs(10)).await?;
@@ -60,14 +70,14 @@ async fn losing_temporals_database_rebuilds_every_schedule_without_a_restart() -
         .condition("during", "Ready", ("True", "Synced"))
         .await?;
     let during = object.activity_id().context("no id")?;
-    testkit::wait::until("both Schedules in the empty Temporal", PATIENCE, || async {
-        let schedules = (
-            place.temporal.schedule(before).await?,
-            place.temporal.schedule(during).await?,
-        );
-        Ok::<_, temporal::Error>(schedules.0.is_some() && schedules.1.is_some())
+    testkit::wait::until("all Schedules in the empty Temporal", PATIENCE, || async {
+        let listed = place.temporal.list_schedules().await?;
+        let present = listed.iter().map(|schedule| schedule.activity);
+        let present: BTreeSet<_> = present.collect();
+        Ok::<_, temporal::Error>(present == BTreeSet::from([before, during, was_due]))
     })
     .await?;
+    assert_eq!(place.temporal.latest_workflow(was_due).await?, None);
     Ok(())
 }
 
