@@ -170,14 +170,26 @@ async fn sweep(context: &Context, orphans: &BTreeSet<ActivityId>) -> anyhow::Res
         .filter_map(|object| object.activity_id())
         .collect();
     for activity in orphans.difference(&declared) {
-        context.leadership.check()?;
-        let row = context.store.definition(*activity).await?;
-        tracing::warn!(%activity, "sweeping what no definition declares");
-        context.temporal.delete_schedule(*activity).await?;
-        if let Some(row) = row {
-            context.store.delete_definition(*activity, row.uid).await?;
-        }
-        context.metrics.drift.with_label_values(&["orphan"]).inc();
+        sweep_one(context, *activity).await?;
     }
+    Ok(())
+}
+
+/// Removes one orphan, if it is ours: its mirror row is in our data base, and the Schedule's memo
+/// names the same object. A Schedule without such a row may belong to another cluster that shares
+/// the Temporal namespace, and is left alone.
+async fn sweep_one(context: &Context, activity: ActivityId) -> anyhow::Result<()> {
+    let Some(row) = context.store.definition(activity).await? else {
+        tracing::warn!(%activity, "a Schedule that no definition of this cluster made is left alone");
+        return Ok(());
+    };
+    let schedule = context.temporal.schedule(activity).await?;
+    context.leadership.check()?;
+    tracing::warn!(%activity, object_uid = %row.uid, "sweeping what no definition declares");
+    if schedule.is_some_and(|schedule| schedule.object_uid == Some(row.uid)) {
+        context.temporal.delete_schedule(activity).await?;
+    }
+    context.store.delete_definition(activity, row.uid).await?;
+    context.metrics.drift.with_label_values(&["orphan"]).inc();
     Ok(())
 }

@@ -7,12 +7,15 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use chrono::{TimeDelta, Utc};
 use crds::ActivityDefinition;
+use domain::{ActivityId, Trigger};
 use kube::api::{Api, DeleteParams, ObjectMeta, PostParams};
 use serde_json::{Value, json};
+use temporal::{Pause, ScheduleAction, ScheduleSpec};
 use testkit::ports::PortChoice;
 use testkit::servers::TemporalOptions;
 use testkit::wait::Seen;
 use testkit::{Program, Signal, Stack, StackOptions};
+use uuid::Uuid;
 
 use crate::place::{PATIENCE, Place};
 
@@ -107,6 +110,9 @@ async fn an_orphan_is_swept_and_a_terminating_namespace_is_let_go() -> Result<()
     place.merge("vanishing", no_finalizer).await?;
     place.delete("vanishing").await?;
     place.create("staying", daily()).await?;
+    // What the operator of another cluster made, which shares the Temporal namespace.
+    let foreign = foreign_schedule()?;
+    place.temporal.create_schedule(&foreign).await?;
 
     let _operator = place
         .environment
@@ -123,6 +129,8 @@ async fn an_orphan_is_swept_and_a_terminating_namespace_is_let_go() -> Result<()
     })
     .await?;
     assert!(place.temporal.schedule(staying).await?.is_some());
+    let foreign = place.temporal.schedule(foreign.action.activity).await?;
+    assert!(foreign.is_some(), "another cluster's Schedule was swept");
 
     let client = place.environment.kube_client().await?;
     let namespaces = Api::<k8s_openapi::api::core::v1::Namespace>::all(client.clone());
@@ -164,4 +172,21 @@ async fn an_orphan_is_swept_and_a_terminating_namespace_is_let_go() -> Result<()
     .await?;
     assert!(place.temporal.schedule(activity).await?.is_none());
     Ok(())
+}
+
+fn foreign_schedule() -> Result<ScheduleSpec> {
+    let activity = ActivityId::new(Uuid::new_v4());
+    let spec: crds::ActivityDefinitionSpec = serde_json::from_value(daily())?;
+    let Trigger::Cron(trigger) = spec.validate(activity, "elsewhere")?.trigger else {
+        anyhow::bail!("no cron trigger");
+    };
+    Ok(ScheduleSpec {
+        object_uid: Uuid::new_v4(),
+        action: ScheduleAction {
+            activity,
+            activity_name: "elsewhere".to_owned(),
+        },
+        trigger,
+        pause: Pause::No,
+    })
 }
