@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use chrono::Utc;
 use contracts::names::{FIELD_MANAGER, FINALIZER};
-use crds::condition::reasons;
+use crds::condition::{reasons, types};
 use crds::{EventType, EventTypeStatus, ValidationMode};
 use domain::OutputSchema;
 use kube::api::{Patch, PatchParams};
@@ -95,11 +95,11 @@ async fn apply(
     };
     let status = EventTypeStatus {
         observed_generation: object.metadata.generation,
-        conditions: vec![crate::condition::ready(
+        conditions: vec![crate::condition::condition(
             object.status.iter().flat_map(|status| &status.conditions),
+            types::READY,
             (ready, reason, message),
-            object.meta(),
-            Utc::now(),
+            (object.meta(), Utc::now()),
         )],
     };
     if object.status.as_ref() == Some(&status) {

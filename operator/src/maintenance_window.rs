@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use contracts::names::FIELD_MANAGER;
-use crds::condition::reasons;
+use crds::condition::{reasons, types};
 use crds::{MaintenanceWindow, MaintenanceWindowStatus};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::api::{Patch, PatchParams};
@@ -16,7 +16,7 @@ use kube::{Api, Resource, ResourceExt};
 use serde_json::json;
 
 use crate::Context;
-use crate::condition::ready;
+use crate::condition::condition;
 
 /// A failed step of a reconcile of a MaintenanceWindow.
 #[derive(Debug, thiserror::Error)]
@@ -70,8 +70,13 @@ fn status(
     now: DateTime<Utc>,
 ) -> (MaintenanceWindowStatus, Option<DateTime<Utc>>) {
     let before = object.status.iter().flat_map(|status| &status.conditions);
-    let condition = |value: &str, reason: &str, message: String| -> Condition {
-        ready(before.clone(), (value, reason, message), object.meta(), now)
+    let ready = |value: &str, reason: &str, message: String| -> Condition {
+        condition(
+            before.clone(),
+            types::READY,
+            (value, reason, message),
+            (object.meta(), now),
+        )
     };
     let selector = Selector::try_from(object.spec.selector.clone())
         .map_err(|error| format!("spec.selector: {error}"));
@@ -80,11 +85,7 @@ fn status(
         .validate()
         .map_err(|problem| format!("spec.{problem}"));
     let (active, next_change, condition) = match selector.and(window) {
-        Err(problem) => (
-            false,
-            None,
-            condition("False", reasons::INVALID_SPEC, problem),
-        ),
+        Err(problem) => (false, None, ready("False", reasons::INVALID_SPEC, problem)),
         Ok(window) => {
             let open_until = window.open_until(now);
             let message = open_until.map_or_else(
@@ -97,7 +98,7 @@ fn status(
             (
                 open_until.is_some(),
                 window.next_change(now),
-                condition("True", reasons::SYNCED, message),
+                ready("True", reasons::SYNCED, message),
             )
         }
     };

@@ -6,12 +6,11 @@ use contracts::names;
 use crds::condition::{reasons, types};
 use crds::{ActivityDefinition, ActivityDefinitionStatus, LastRun};
 use domain::{Definition, RunOutcome, Trigger};
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use store::{Run, RunSummary};
 
 use super::observe::Observed;
 use super::validate::Refusal;
-use crate::condition::time;
+use crate::condition::condition;
 
 /// How a reconcile came out.
 #[derive(Debug)]
@@ -175,7 +174,14 @@ pub(super) fn status(
         last_handled_trigger: before.last_handled_trigger.clone(),
         conditions: conditions
             .into_iter()
-            .map(|finding| settle(finding, &before.conditions, object, observed.now))
+            .map(|finding| {
+                condition(
+                    before.conditions.iter(),
+                    finding.kind,
+                    (finding.status, finding.reason, finding.message),
+                    (&object.metadata, observed.now),
+                )
+            })
             .collect(),
     };
     (status, standing)
@@ -183,27 +189,6 @@ pub(super) fn status(
 
 const fn truth(value: bool) -> &'static str {
     if value { "True" } else { "False" }
-}
-
-/// Gives a finding its generation and the time at which its status last changed.
-fn settle(
-    finding: Finding,
-    before: &[Condition],
-    object: &ActivityDefinition,
-    now: DateTime<Utc>,
-) -> Condition {
-    let since = before
-        .iter()
-        .find(|condition| condition.type_ == finding.kind && condition.status == finding.status)
-        .map(|condition| condition.last_transition_time.clone());
-    Condition {
-        type_: finding.kind.to_owned(),
-        status: finding.status.to_owned(),
-        reason: finding.reason.to_owned(),
-        message: finding.message,
-        observed_generation: object.metadata.generation,
-        last_transition_time: since.unwrap_or_else(|| time(now)),
-    }
 }
 
 fn mirror_finding(observed: &Observed, outcome: &Outcome) -> Finding {
