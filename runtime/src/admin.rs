@@ -1,8 +1,9 @@
 //! `/livez` and `/readyz`: whether the process is alive, and whether it can do its work.
 //!
 //! Alive means that the process answers; a dependency's outage never gets it killed. Ready means
-//! that every probe succeeds now: the probes run when somebody asks, so that an idle process
-//! polls nothing.
+//! that every probe succeeds now, but for those that are only watched: the probes run when
+//! somebody asks, so that an idle process polls nothing. What the dependencies answered last is
+//! in the gauge `activity_core_dependency_up`.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -14,8 +15,9 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use futures::future::{BoxFuture, join_all};
+use prometheus::IntGaugeVec;
 
-use crate::{Error, Shutdown};
+use crate::{Error, Metrics, Shutdown};
 
 /// How long one probe may take before its dependency counts as not there.
 const PROBE_TIMEOUT: Duration = Duration::from_secs(2);
@@ -36,23 +38,53 @@ pub struct AdminArguments {
 
 type Check = Arc<dyn Fn() -> BoxFuture<'static, Result<(), String>> + Send + Sync>;
 
-/// One question that readiness depends on.
+/// What a probe's answer decides.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Weight {
+    /// The program needs the dependency.
+    Needed,
+    /// The dependency is shown, and the program does some of its work without it.
+    Watched,
+    /// The program needs it, and it is no dependency but a state of its own.
+    State,
+}
+
+/// One question about what a program depends on.
 #[derive(Clone)]
 pub struct Probe {
     name: &'static str,
+    weight: Weight,
     check: Check,
 }
 
 impl Probe {
-    /// A probe; `check` answers with the reason why the dependency is of no use.
+    /// A probe of a dependency that the program needs: temporal, postgres, nats or kubernetes, as
+    /// the metric names it. `check` answers with the reason why the dependency is of no use.
     pub fn new<F>(name: &'static str, check: F) -> Self
     where
         F: Fn() -> BoxFuture<'static, Result<(), String>> + Send + Sync + 'static,
     {
         Self {
             name,
+            weight: Weight::Needed,
             check: Arc::new(check),
         }
+    }
+
+    /// The same of a dependency without which the program still does some of its work: its outage
+    /// is shown and does not make the program unready.
+    #[must_use]
+    pub fn only_watched(mut self) -> Self {
+        self.weight = Weight::Watched;
+        self
+    }
+
+    /// The same of something that is no dependency but a state of the program: it decides about
+    /// readiness and is not in the metric.
+    #[must_use]
+    pub fn of_own_state(mut self) -> Self {
+        self.weight = Weight::State;
+        self
     }
 
     /// The name of what is probed.
@@ -68,33 +100,70 @@ impl Probe {
     }
 }
 
+/// One probe's answer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ProbeAnswer {
+    /// What was probed.
+    pub name: &'static str,
+    /// Why it is of no use, if it is not.
+    pub answer: Result<(), String>,
+    /// Whether the program is unready because of it.
+    pub is_needed: bool,
+}
+
 /// All probes of a program. Cheap to clone.
 #[derive(Clone, Default)]
 pub struct Readiness {
     probes: Arc<[Probe]>,
     shutdown: Shutdown,
+    dependencies: Option<IntGaugeVec>,
 }
 
 impl Readiness {
-    /// Ready when all probes succeed and the process is not stopping.
+    /// Ready when all needed probes succeed and the process is not stopping.
     pub fn new(probes: Vec<Probe>, shutdown: Shutdown) -> Self {
         Self {
             probes: probes.into(),
             shutdown,
+            dependencies: None,
         }
     }
 
-    /// Asks all probes at once; each with its name and answer.
-    pub async fn ask(&self) -> Vec<(&'static str, Result<(), String>)> {
+    /// Shows what each dependency answered in the program's `activity_core_dependency_up`.
+    #[must_use]
+    pub fn shown_in(mut self, metrics: &Metrics) -> Self {
+        self.dependencies = Some(metrics.dependencies());
+        self
+    }
+
+    /// Asks all probes at once.
+    pub async fn ask(&self) -> Vec<ProbeAnswer> {
         let asked = self.probes.iter().map(|probe| async move {
             let answer = probe.ask().await;
-            (probe.name, answer)
+            self.show(probe, answer.is_ok());
+            ProbeAnswer {
+                name: probe.name,
+                answer,
+                is_needed: probe.weight != Weight::Watched,
+            }
         });
         let mut answers = join_all(asked).await;
         if self.shutdown.has_begun() {
-            answers.push(("process", Err("stopping".to_owned())));
+            answers.push(ProbeAnswer {
+                name: "process",
+                answer: Err("stopping".to_owned()),
+                is_needed: true,
+            });
         }
         answers
+    }
+
+    fn show(&self, probe: &Probe, is_up: bool) {
+        if let Some(gauge) = &self.dependencies
+            && probe.weight != Weight::State
+        {
+            gauge.with_label_values(&[probe.name]).set(i64::from(is_up));
+        }
     }
 }
 
@@ -131,17 +200,71 @@ impl AdminServer {
 
 async fn ready(State(readiness): State<Readiness>) -> Response {
     let answers = readiness.ask().await;
-    let status = if answers.iter().all(|(_, answer)| answer.is_ok()) {
+    let is_ready = answers
+        .iter()
+        .all(|probed| probed.answer.is_ok() || !probed.is_needed);
+    let status = if is_ready {
         StatusCode::OK
     } else {
         StatusCode::SERVICE_UNAVAILABLE
     };
-    let lines: Vec<String> = answers
-        .iter()
-        .map(|(name, answer)| match answer {
-            Ok(()) => format!("[+] {name} ok\n"),
-            Err(reason) => format!("[-] {name}: {reason}\n"),
-        })
-        .collect();
+    let lines: Vec<String> = answers.iter().map(line).collect();
     (status, lines.concat()).into_response()
+}
+
+fn line(probed: &ProbeAnswer) -> String {
+    let name = probed.name;
+    match (&probed.answer, probed.is_needed) {
+        (Ok(()), _) => format!("[+] {name} ok\n"),
+        (Err(reason), true) => format!("[-] {name}: {reason}\n"),
+        (Err(reason), false) => format!("[~] {name}: {reason} (ready without it)\n"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures::FutureExt as _;
+
+    use super::*;
+
+    fn probe(name: &'static str, answer: Result<(), String>) -> Probe {
+        Probe::new(name, move || std::future::ready(answer.clone()).boxed())
+    }
+
+    fn away() -> Result<(), String> {
+        Err("away".to_owned())
+    }
+
+    fn shown(metrics: &Metrics) -> String {
+        let families = metrics.registry().gather();
+        prometheus::TextEncoder::new()
+            .encode_to_string(&families)
+            .unwrap()
+    }
+
+    #[tokio::test]
+    async fn the_gauge_shows_each_dependency_as_it_answered() {
+        let metrics = Metrics::new("test", "0").unwrap();
+        let probes = vec![
+            probe("postgres", Ok(())),
+            probe("temporal", away()).only_watched(),
+            probe("definitions", away()).of_own_state(),
+        ];
+        let readiness = Readiness::new(probes, Shutdown::default()).shown_in(&metrics);
+        assert!(!shown(&metrics).contains("dependency_up{"));
+        readiness.ask().await;
+        let text = shown(&metrics);
+        assert!(text.contains("activity_core_dependency_up{dependency=\"postgres\"} 1"));
+        assert!(text.contains("activity_core_dependency_up{dependency=\"temporal\"} 0"));
+        assert!(!text.contains("definitions"), "{text}");
+    }
+
+    #[tokio::test]
+    async fn an_outage_of_what_is_only_watched_is_shown_and_changes_nothing() {
+        let only = |probe: Probe| Readiness::new(vec![probe], Shutdown::default());
+        let answer = ready(State(only(probe("temporal", away()).only_watched()))).await;
+        assert_eq!(answer.status(), StatusCode::OK);
+        let answer = ready(State(only(probe("temporal", away())))).await;
+        assert_eq!(answer.status(), StatusCode::SERVICE_UNAVAILABLE);
+    }
 }

@@ -9,15 +9,20 @@ mod error;
 mod metrics;
 pub mod nats;
 pub mod postgres;
+mod registry;
 mod retry;
+mod secret;
 mod shutdown;
+pub mod storage;
 mod telemetry;
 pub mod temporal;
 
-pub use admin::{AdminArguments, AdminServer, Probe, Readiness};
+pub use admin::{AdminArguments, AdminServer, Probe, ProbeAnswer, Readiness};
 pub use error::{Error, MissingSetting, require};
 pub use metrics::{Metrics, MetricsArguments};
+pub use registry::{MetricDescription, Registry};
 pub use retry::Backoff;
+pub use secret::Secret;
 pub use shutdown::Shutdown;
 pub use telemetry::{LogArguments, LogFormat, describe, initialize};
 

@@ -8,9 +8,9 @@ use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
-use prometheus::{Encoder, IntGaugeVec, Opts, Registry, TextEncoder};
+use prometheus::{Encoder, IntGaugeVec, Opts, TextEncoder};
 
-use crate::{Error, Shutdown};
+use crate::{Error, Registry, Shutdown};
 
 /// The settings of the metrics endpoint.
 #[derive(Debug, Clone, clap::Args)]
@@ -31,10 +31,12 @@ pub struct MetricsArguments {
 pub struct Metrics {
     registry: Registry,
     upstream: Option<SocketAddr>,
+    dependencies: IntGaugeVec,
 }
 
 impl Metrics {
-    /// Metrics that begin with the process's own and `activity_core_build_info`.
+    /// Metrics that begin with the process's own, `activity_core_build_info` and
+    /// `activity_core_dependency_up`.
     pub fn new(program: &'static str, version: &'static str) -> Result<Self, prometheus::Error> {
         let registry = Registry::new();
         registry.register(Box::new(
@@ -49,10 +51,25 @@ impl Metrics {
         )?;
         build.with_label_values(&[program, version]).set(1);
         registry.register(Box::new(build))?;
+        let dependencies = IntGaugeVec::new(
+            Opts::new(
+                "activity_core_dependency_up",
+                "Whether the dependency answered the last readiness probe: 1 or 0; no series \
+                 before the first probe.",
+            ),
+            &["dependency"],
+        )?;
+        registry.register(Box::new(dependencies.clone()))?;
         Ok(Self {
             registry,
             upstream: None,
+            dependencies,
         })
+    }
+
+    /// Where readiness shows what each dependency answered.
+    pub(crate) fn dependencies(&self) -> IntGaugeVec {
+        self.dependencies.clone()
     }
 
     /// The registry, to register a program's own metrics in.

@@ -66,3 +66,15 @@ impl NatsArguments {
             })
     }
 }
+
+/// A message's headers as pairs of texts, in the order of the names, which the wire does not keep.
+pub fn header_pairs(headers: &async_nats::HeaderMap) -> Vec<(String, String)> {
+    let mut pairs: Vec<(String, String)> = headers
+        .iter()
+        .flat_map(|(name, values)| values.iter().map(move |value| (name, value)))
+        .map(|(name, value)| (name.to_string(), value.to_string()))
+        .collect();
+    // Stable, so that several values of a name stay in their order.
+    pairs.sort_by(|one, other| one.0.cmp(&other.0));
+    pairs
+}

@@ -1,5 +1,7 @@
 //! The connection to Temporal.
 
+mod security;
+
 use std::time::Duration;
 
 use temporalio_client::{
@@ -8,9 +10,13 @@ use temporalio_client::{
 use temporalio_common::telemetry::metrics::TemporalMeter;
 
 use crate::{Backoff, Error, Shutdown, require};
+pub use security::SecurityArguments;
+
+/// How often a file with an API key is read again.
+const KEY_REFRESH: Duration = Duration::from_secs(30);
 
 /// The settings of the connection to Temporal.
-#[derive(Debug, Clone, clap::Args)]
+#[derive(Debug, Clone, Default, clap::Args)]
 #[group(id = "temporal-arguments")]
 pub struct TemporalArguments {
     /// Temporal's frontend, as host:port (required).
@@ -31,11 +37,24 @@ pub struct TemporalArguments {
         help_heading = "Temporal"
     )]
     pub temporal_namespace: String,
+
+    /// TLS and the API key.
+    #[command(flatten)]
+    pub security: SecurityArguments,
+}
+
+/// A connection that failed for a reason about which something can be done.
+#[derive(Debug, thiserror::Error)]
+#[error("{advice}")]
+struct Advised {
+    advice: &'static str,
+    #[source]
+    source: Box<dyn std::error::Error + Send + Sync>,
 }
 
 impl TemporalArguments {
     /// Connects, trying again until it succeeds or the process is to stop. Fails at once only
-    /// when the address is missing or malformed.
+    /// when a setting is missing or of no use.
     pub async fn connect(
         &self,
         identity: &str,
@@ -51,7 +70,10 @@ impl TemporalArguments {
                         waiting_for: "Temporal",
                     });
                 }
-                Some(Ok(client)) => return Ok(client),
+                Some(Ok(client)) => {
+                    self.follow_key(&client, shutdown);
+                    return Ok(client);
+                }
                 Some(Err(error)) => error,
             };
             let delay = backoff.next_delay();
@@ -75,16 +97,44 @@ impl TemporalArguments {
     }
 
     async fn connect_by(&self, options: ConnectionOptions) -> Result<Client, Error> {
-        let failed = |source: Box<dyn std::error::Error + Send + Sync>| Error::Connect {
-            service: "Temporal",
-            address: self.temporal_host.clone().unwrap_or_default(),
-            source,
+        let failed = |source: Box<dyn std::error::Error + Send + Sync>| {
+            let advice = security::advice(&crate::describe(source.as_ref()));
+            Error::Connect {
+                service: "Temporal",
+                address: self.temporal_host.clone().unwrap_or_default(),
+                source: match advice {
+                    Some(advice) => Box::new(Advised { advice, source }),
+                    None => source,
+                },
+            }
         };
         let connection = Connection::connect(options)
             .await
             .map_err(|error| failed(Box::new(error)))?;
         let options = ClientOptions::new(self.temporal_namespace.clone()).build();
         Client::new(connection, options).map_err(|error| failed(Box::new(error)))
+    }
+
+    /// Keeps the client's API key as the file says, for as long as the process runs.
+    fn follow_key(&self, client: &Client, shutdown: &Shutdown) {
+        let security = self.security.clone();
+        if security.temporal_api_key_file.is_none() {
+            return;
+        }
+        let (connection, shutdown) = (client.connection().clone(), shutdown.clone());
+        // The task lives exactly as long as there is something to stop.
+        tokio::spawn(async move {
+            while shutdown.sleep(KEY_REFRESH).await {
+                match security.api_key() {
+                    Ok(Some(key)) => connection.set_api_key(Some(key.expose().to_owned())),
+                    Ok(None) => {}
+                    Err(error) => tracing::warn!(
+                        error = crate::describe(&error),
+                        "going on with the API key that was read before"
+                    ),
+                }
+            }
+        });
     }
 
     fn connection_options(
@@ -97,10 +147,12 @@ impl TemporalArguments {
             "TEMPORAL_HOST",
             "set it to the address of Temporal's frontend, host:7233",
         )?;
-        let url = if host.contains("://") {
-            host.to_owned()
-        } else {
-            format!("http://{host}")
+        let security = self.security.read(host.starts_with("https://"))?;
+        let url = match (host.contains("://"), &security.tls) {
+            (true, None) => host.to_owned(),
+            (true, Some(_)) => host.replacen("http://", "https://", 1),
+            (false, None) => format!("http://{host}"),
+            (false, Some(_)) => format!("https://{host}"),
         };
         let url = url.parse::<Url>().map_err(|error| Error::InvalidSetting {
             variable: "TEMPORAL_HOST",
@@ -110,6 +162,8 @@ impl TemporalArguments {
         Ok(ConnectionOptions::new(url)
             .identity(identity.to_owned())
             .maybe_metrics_meter(meter)
+            .maybe_tls_options(security.tls)
+            .maybe_api_key(security.api_key.map(|key| key.expose().to_owned()))
             .connect_timeout(Duration::from_secs(5))
             // Gzip, the default, halves the throughput on a near server and saves little: our
             // payloads are small.
