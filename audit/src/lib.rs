@@ -7,14 +7,18 @@
 //! operator, the command line and the API.
 
 mod definition;
+mod pass;
+mod progress_note;
 mod state_hub;
 mod working_memory;
 
 use std::future::Future;
 use std::time::Duration;
 
-use chrono::NaiveDate;
-use domain::verification::{self, Check, Evidence, FileEvidence, LedgerEvidence, Seen, Subject};
+use chrono::{NaiveDate, Utc};
+use domain::verification::{
+    self, AbsentEvidence, Check, Evidence, FileEvidence, LedgerEvidence, Seen, Subject,
+};
 use domain::{Definition, ReportSinkKind, RunId, Trigger};
 use futures::future::join_all;
 use runtime::describe;
@@ -22,11 +26,17 @@ use store::{Run, Store};
 use temporal::Temporal;
 
 pub use definition::{UnreadableDefinition, definition_of};
+pub use pass::{Closed, Entered, Ledger, PassError, PassReport, Surroundings};
+pub use progress_note::Noted;
 pub use state_hub::{InvalidStateHubUrl, StateHub};
 pub use working_memory::WorkingMemory;
 
 /// How long one system may take to show its evidence.
 pub const PATIENCE: Duration = Duration::from_secs(10);
+
+/// How many expected runs of a day that never were are told apart; a day has 86,400 at most, and a
+/// hundred are enough to be worried.
+const MOST_ABSENT: u32 = 100;
 
 /// The systems that evidence comes from. One that can't be looked at is an `Err` with the reason,
 /// which becomes the text of its checks.
@@ -68,6 +78,7 @@ impl Auditor {
             definition,
             date,
             time_limit,
+            now: Utc::now(),
         };
         verification::verify(&subject, &evidence)
     }
@@ -76,7 +87,10 @@ impl Auditor {
     /// the definition has to do with are looked at.
     pub async fn gather(&self, definition: &Definition, date: NaiveDate) -> Evidence {
         let reports = async {
-            let ledger = in_time("Postgres", self.look_into_ledger(definition, date)).await;
+            let (ledger, absent) = tokio::join!(
+                in_time("Postgres", self.look_into_ledger(definition, date)),
+                in_time("Postgres", self.look_for_absent(definition, date)),
+            );
             let run = run_of(&ledger);
             let (progress, files) = tokio::join!(
                 in_time("State Hub", self.look_for_progress(definition, &run)),
@@ -85,9 +99,9 @@ impl Auditor {
                     self.look_for_files(definition, date, &run)
                 ),
             );
-            (ledger, progress, files)
+            (ledger, absent, progress, files)
         };
-        let (schedule, workflow, (ledger, progress, files)) = tokio::join!(
+        let (schedule, workflow, (ledger, absent, progress, files)) = tokio::join!(
             in_time("Temporal", self.look_for_schedule(definition)),
             in_time("Temporal", self.look_for_workflow(definition)),
             reports,
@@ -96,6 +110,7 @@ impl Auditor {
             schedule,
             workflow,
             ledger,
+            absent,
             progress,
             files,
         }
@@ -132,8 +147,30 @@ impl Auditor {
             .store
             .newest_run_between(definition.id, day.start, day.end)
             .await;
-        seen.map(|run| run.map(evidence_of))
+        // A row of a run that never began is looked for among the absent ones.
+        let begun = seen.map(|run| run.filter(|run| run.fired_at.is_some()));
+        begun
+            .map(|run| run.map(evidence_of))
             .map_err(|error| describe(&error))
+    }
+
+    async fn look_for_absent(
+        &self,
+        definition: &Definition,
+        date: NaiveDate,
+    ) -> Seen<Vec<AbsentEvidence>> {
+        let day = verification::time_zone(definition).day(date);
+        let absent = self
+            .store
+            .absent_runs(definition.id, (day.start, day.end), MOST_ABSENT)
+            .await
+            .map_err(|error| describe(&error))?;
+        let absent = absent.into_iter().map(|run| AbsentEvidence {
+            scheduled_for: run.scheduled_for,
+            outcome: run.outcome,
+            words: run.error.unwrap_or_else(|| run.outcome.to_string()),
+        });
+        Ok(absent.collect())
     }
 
     /// The runs that State Hub has an entry of; with several State Hub reports, an entry of each.

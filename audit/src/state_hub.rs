@@ -1,4 +1,4 @@
-//! State Hub's progress entries, read only.
+//! State Hub's progress entries, and how they are read.
 
 use std::time::Duration;
 
@@ -37,8 +37,8 @@ pub enum InvalidStateHubUrl {
 /// Access to State Hub. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct StateHub {
-    client: Client,
-    base: Url,
+    pub(crate) client: Client,
+    pub(crate) base: Url,
 }
 
 impl StateHub {
@@ -75,10 +75,12 @@ impl StateHub {
     /// Asks State Hub whether it is well (`GET /health`); an error says why not.
     pub async fn health(&self) -> Seen<()> {
         let answer = self.get("health", &[]).await?;
-        refuse_failure(&answer, "/health")
+        refuse_failure(&answer, "GET /health")
     }
 
-    async fn progress(&self, event_type: &str, run: RunId) -> Seen<Vec<Progress>> {
+    /// The entries that State Hub lists for an event type and a run; filters that it does not know
+    /// it leaves out.
+    pub(crate) async fn progress(&self, event_type: &str, run: RunId) -> Seen<Vec<Progress>> {
         let answer = self
             .get(
                 "progress/",
@@ -89,7 +91,7 @@ impl StateHub {
                 ],
             )
             .await?;
-        refuse_failure(&answer, "/progress/")?;
+        refuse_failure(&answer, "GET /progress/")?;
         let body = read_bounded(answer).await?;
         serde_json::from_slice(&body).map_err(|error| {
             format!("State Hub's answer to GET /progress/ is no list of progress entries: {error}")
@@ -103,13 +105,15 @@ impl StateHub {
             .query(query)
             .send()
             .await
-            .map_err(|error| {
-                format!(
-                    "State Hub at {} can't be reached: {}",
-                    self.address(),
-                    describe(&error.without_url())
-                )
-            })
+            .map_err(|error| self.unreachable(error))
+    }
+
+    pub(crate) fn unreachable(&self, error: reqwest::Error) -> String {
+        format!(
+            "State Hub at {} can't be reached: {}",
+            self.address(),
+            describe(&error.without_url())
+        )
     }
 
     /// Where it is, without credentials.
@@ -122,16 +126,16 @@ impl StateHub {
     }
 }
 
-fn refuse_failure(answer: &Response, path: &str) -> Seen<()> {
+pub(crate) fn refuse_failure(answer: &Response, request: &str) -> Seen<()> {
     let status: StatusCode = answer.status();
     if status.is_success() {
         Ok(())
     } else {
-        Err(format!("State Hub answered {status} to GET {path}"))
+        Err(format!("State Hub answered {status} to {request}"))
     }
 }
 
-async fn read_bounded(mut answer: Response) -> Seen<Vec<u8>> {
+pub(crate) async fn read_bounded(mut answer: Response) -> Seen<Vec<u8>> {
     let mut body = Vec::new();
     loop {
         let chunk = answer.chunk().await;

@@ -1,5 +1,7 @@
 //! The report files in the working memory, read only and within bounds.
 
+mod bucket;
+
 use std::fs::File;
 use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
@@ -7,6 +9,8 @@ use std::path::{Path, PathBuf};
 use chrono::NaiveDate;
 use domain::RunId;
 use domain::verification::{FileEvidence, Seen};
+use runtime::describe;
+use runtime::storage::Storage;
 use serde::Deserialize;
 
 /// The most entries of the folder that are looked through.
@@ -18,30 +22,45 @@ const MAXIMUM_FILES: usize = 1000;
 /// The most bytes that are read of one file; its frontmatter must end within.
 const MAXIMUM_BYTES: u64 = 64 * 1024;
 
-/// The folder that the working-memory sink writes to.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// The place that the working-memory sink writes to.
+#[derive(Debug, Clone)]
 pub struct WorkingMemory {
-    folder: PathBuf,
+    /// An `Err` says why the place is of no use.
+    storage: Seen<Storage>,
 }
 
 impl WorkingMemory {
-    /// The working memory in `folder`; nothing is read yet.
-    pub const fn new(folder: PathBuf) -> Self {
-        Self { folder }
+    /// The working memory at a place as `WORKING_MEMORY_DIR` names it: a folder, or a bucket by
+    /// its URL. Nothing is read yet; what is wrong with the place is said when it is looked at.
+    pub fn new(place: PathBuf) -> Self {
+        let storage = match place.to_str() {
+            Some(text) => Storage::parse("WORKING_MEMORY_DIR", text),
+            None => Ok(Storage::Folder(place)),
+        };
+        Self {
+            storage: storage.map_err(|error| describe(&error)),
+        }
     }
 
     /// The report files `<prefix>-<date>-*.md`, each with the run in its frontmatter. At most a
-    /// thousand are opened, those first whose names hold `run`.
+    /// thousand are opened, those first whose names hold `run`; of a bucket a hundred.
     pub async fn reports(
         &self,
         prefix: &str,
         date: NaiveDate,
         run: RunId,
     ) -> Seen<Vec<FileEvidence>> {
-        let folder = self.folder.clone();
         let beginning = format!("{prefix}-{date}-");
-        let looked = tokio::task::spawn_blocking(move || look(&folder, &beginning, run)).await;
-        looked.map_err(|error| format!("the look into the working memory broke off: {error}"))?
+        match self.storage.clone()? {
+            Storage::Bucket(bucket) => bucket::look(&bucket, &beginning, run).await,
+            Storage::Folder(folder) => {
+                let looked =
+                    tokio::task::spawn_blocking(move || look(&folder, &beginning, run)).await;
+                looked.map_err(|error| {
+                    format!("the look into the working memory broke off: {error}")
+                })?
+            }
+        }
     }
 }
 
@@ -85,16 +104,18 @@ fn report_names(folder: &Path, beginning: &str) -> Seen<Vec<String>> {
         let Ok(name) = entry.map_err(unreadable)?.file_name().into_string() else {
             continue;
         };
-        let is_report = name
-            .strip_prefix(beginning)
-            .and_then(|rest| rest.strip_suffix(".md"))
-            .is_some_and(|middle| !middle.is_empty());
-        if is_report {
+        if is_report(&name, beginning) {
             names.push(name);
         }
     }
     names.sort_unstable();
     Ok(names)
+}
+
+fn is_report(name: &str, beginning: &str) -> bool {
+    name.strip_prefix(beginning)
+        .and_then(|rest| rest.strip_suffix(".md"))
+        .is_some_and(|middle| !middle.is_empty())
 }
 
 /// The run in a file's frontmatter; `None` when it has none.

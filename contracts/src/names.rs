@@ -1,6 +1,6 @@
 //! The names that users, alerts and other programs meet. They do not change.
 
-use chrono::{DateTime, SubsecRound, Utc};
+use chrono::{DateTime, SecondsFormat, SubsecRound, Utc};
 
 use domain::{ActivityId, RunId};
 
@@ -34,6 +34,9 @@ pub const DEAD_LETTER_STREAM: &str = "ACTIVITY_DLQ";
 /// The subjects of [`DEAD_LETTER_STREAM`].
 pub const DEAD_LETTER_SUBJECTS: &str = "activity-dlq.>";
 
+/// The event type of the State Hub progress entry that feedback on a run becomes.
+pub const FEEDBACK_EVENT_TYPE: &str = "calibration_feedback";
+
 /// The field manager of every server-side apply.
 pub const FIELD_MANAGER: &str = "activity-core.io/operator";
 
@@ -42,6 +45,10 @@ pub const FINALIZER: &str = "activity-core.io/schedule";
 
 /// The annotation that asks for a manual run; its value is the request id.
 pub const TRIGGER_ANNOTATION: &str = "activity-core.io/trigger";
+
+/// The annotation that asks for a reconcile; its value is any text that was not there before, and
+/// comes back in `status.lastHandledReconcile`.
+pub const RECONCILE_ANNOTATION: &str = "activity-core.io/reconcile";
 
 /// The id of an activity's Temporal Schedule.
 pub fn schedule_id(activity: ActivityId) -> String {
@@ -60,6 +67,13 @@ pub fn scheduled_workflow_id(activity: ActivityId) -> String {
     format!("activity-run-{activity}")
 }
 
+/// The workflow id that the run of a nominal time has: the Schedule's, and the time that Temporal
+/// appends.
+pub fn workflow_id_at(activity: ActivityId, nominal: DateTime<Utc>) -> String {
+    let nominal = nominal.to_rfc3339_opts(SecondsFormat::Secs, true);
+    format!("{}-{nominal}", scheduled_workflow_id(activity))
+}
+
 /// The workflow id of an event's run. It holds the run id, so that equal event ids of two
 /// sources stay two runs.
 pub fn event_workflow_id(activity: ActivityId, run: RunId) -> String {
@@ -69,6 +83,13 @@ pub fn event_workflow_id(activity: ActivityId, run: RunId) -> String {
 /// The workflow id of a manual run.
 pub fn manual_workflow_id(activity: ActivityId, request_id: &str) -> String {
     format!("activity-manual-{activity}-{request_id}")
+}
+
+/// The workflow id of the run that makes up for a nominal time. The same time is always the same
+/// workflow, and never that of the Schedule.
+pub fn backfill_workflow_id(activity: ActivityId, nominal: DateTime<Utc>) -> String {
+    let nominal = nominal.to_rfc3339_opts(SecondsFormat::Secs, true);
+    format!("activity-backfill-{activity}-{nominal}")
 }
 
 /// The nominal time that Temporal appended to a scheduled workflow's id, to the second; `None`
@@ -103,11 +124,10 @@ mod tests {
 
     #[test]
     fn the_nominal_time_is_read_from_the_workflow_id() {
+        let nominal = Utc.with_ymd_and_hms(2026, 11, 24, 0, 26, 49).unwrap();
         let id = format!("{}-2026-11-24T00:26:49Z", scheduled_workflow_id(activity()));
-        assert_eq!(
-            nominal_time(activity(), &id),
-            Some(Utc.with_ymd_and_hms(2026, 11, 24, 0, 26, 49).unwrap())
-        );
+        assert_eq!(nominal_time(activity(), &id), Some(nominal));
+        assert_eq!(workflow_id_at(activity(), nominal), id);
         assert_eq!(nominal_time(activity(), "activity-run-x"), None);
         assert_eq!(
             nominal_time(activity(), &scheduled_workflow_id(activity())),

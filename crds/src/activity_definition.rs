@@ -283,6 +283,23 @@ pub struct EventTriggerSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 4096))]
     pub condition: Option<String>,
+
+    /// In which order the runs of several events start: None starts each as soon as its event is
+    /// there. BySubject starts the runs of events with the same subject one after the other, in the
+    /// order of the stream; one that can't be started holds up the later ones of its subject until
+    /// it starts or is a dead letter.
+    #[serde(default)]
+    pub ordering: EventOrderingSpec,
+}
+
+/// In which order the runs of several events start.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+pub enum EventOrderingSpec {
+    /// In any.
+    #[default]
+    None,
+    /// For events of one subject, in the order of the stream.
+    BySubject,
 }
 
 /// A named input to the prompt: exactly one of `stateHub`, `http` and `previousReport`.
@@ -338,6 +355,58 @@ pub struct HttpContextSpec {
     /// The URL. Its host must be in the worker's egress allow-list.
     #[schemars(length(min = 1, max = 2048), regex(pattern = r"^https?://"))]
     pub url: String,
+
+    /// Headers that go with the request.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 16), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"]))]
+    pub headers: Vec<HttpHeaderSpec>,
+}
+
+/// A header of a request: exactly one of `value` and `secretRef`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+#[schemars(extend("x-kubernetes-validations" = [
+    {
+        "rule": "has(self.value) != has(self.secretRef)",
+        "message": "spec.context: set exactly one of value and secretRef in each header",
+    },
+]))]
+pub struct HttpHeaderSpec {
+    /// The header's name, for example Authorization.
+    #[schemars(
+        length(min = 1, max = 128),
+        regex(pattern = r"^[A-Za-z0-9][A-Za-z0-9-]*$")
+    )]
+    pub name: String,
+
+    /// Its value. Whoever can read the definition can read it: no secrets here.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 4096), regex(pattern = r"^[\x20-\x7e]*$"))]
+    pub value: Option<String>,
+
+    /// Where the worker finds the value, the whole of it: Bearer included.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub secret_ref: Option<SecretRefSpec>,
+}
+
+/// One value of a Secret that is mounted into the worker, below its SECRETS_DIR. A definition can
+/// name it and never hold it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct SecretRefSpec {
+    /// The Secret's name.
+    #[schemars(
+        length(min = 1, max = 253),
+        regex(pattern = r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$")
+    )]
+    pub name: String,
+
+    /// The key in it.
+    #[schemars(
+        length(min = 1, max = 253),
+        regex(pattern = r"^[A-Za-z0-9_-][A-Za-z0-9._-]*$")
+    )]
+    pub key: String,
 }
 
 /// The report of the last run that succeeded. It has no settings; write `{}`.
@@ -448,6 +517,12 @@ pub struct WebhookReportSpec {
     /// The URL. Its host must be in the worker's egress allow-list.
     #[schemars(length(min = 1, max = 2048), regex(pattern = r"^https?://"))]
     pub url: String,
+
+    /// What the requests are signed with, after Standard Webhooks (webhook-id, webhook-timestamp,
+    /// webhook-signature). The value is whsec_ and a key of 24 to 64 bytes in base64; two of them
+    /// with a blank between both sign, while one replaces the other. Unsigned when left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub signing_secret_ref: Option<SecretRefSpec>,
 }
 
 /// Where tasks are filed.
@@ -542,10 +617,31 @@ pub struct ActivityDefinitionStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_handled_trigger: Option<String>,
 
+    /// The answer to the annotation activity-core.io/reconcile.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_handled_reconcile: Option<HandledReconcile>,
+
     /// Where the definition stands; see each condition's message.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(schema_with = "crate::schema::conditions")]
     pub conditions: Vec<Condition>,
+}
+
+/// What came of a reconcile that was asked for by the annotation activity-core.io/reconcile. What
+/// no definition declares was swept before.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct HandledReconcile {
+    /// The annotation's value.
+    pub token: String,
+
+    /// What was done to the Temporal Schedule: Created, CreatedPaused, Updated, Paused, Resumed,
+    /// Deleted, Unchanged, Refused (the definition is not carried out) or Failed (Temporal refuses
+    /// it). There is no answer while Temporal or Postgres is away.
+    pub schedule: String,
+
+    /// What was done to the Postgres mirror: Created, Updated, Unchanged or Refused.
+    pub mirror: String,
 }
 
 /// The last run that the ledger knows.

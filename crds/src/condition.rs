@@ -50,6 +50,12 @@ pub mod reasons {
     pub const RUN_IN_PROGRESS: &str = "RunInProgress";
     /// An expected run is missing past its grace.
     pub const RUN_MISSED: &str = "RunMissed";
+    /// An expected run is past its grace, and the audit could not decide on it yet.
+    pub const RUN_UNDECIDED: &str = "RunUndecided";
+    /// A run ended in Temporal without entering its end; the audit closed its row (an Event only).
+    pub const RUN_CLOSED: &str = "RunClosed";
+    /// A Schedule and a mirror row that no definition declares were deleted (an Event only).
+    pub const ORPHAN_SWEPT: &str = "OrphanSwept";
     /// Nothing was expected yet.
     pub const NO_RUN_EXPECTED: &str = "NoRunExpected";
 }

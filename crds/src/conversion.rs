@@ -8,16 +8,18 @@ use std::time::Duration;
 
 use domain::{
     ActivityId, CatchUp, CelCondition, ContextKind, ContextSource, CronExpression, CronSchedule,
-    CronTrigger, Definition, EventTrigger, ExternalPausePolicy, Filters, Instruction,
-    InvalidDefinition, InvalidSchedule, OutputSchema, OverlapPolicy, PromptTemplate, ReportSink,
-    ReportSinkKind, StateHubQuery, TaskSink, Tier, TimeZone, Trigger,
+    CronTrigger, Definition, EventOrdering, EventTrigger, ExternalPausePolicy, Filters,
+    HeaderSource, HttpHeader, Instruction, InvalidDefinition, InvalidSchedule, OutputSchema,
+    OverlapPolicy, PromptTemplate, ReportSink, ReportSinkKind, SecretReference, StateHubQuery,
+    TaskSink, Tier, TimeZone, Trigger,
 };
 use kube::ResourceExt;
 
 use crate::{
     ActivityDefinition, ActivityDefinitionSpec, ContextSourceSpec, CronTriggerSpec,
-    EventTriggerSpec, ExternalPausePolicySpec, InstructionSpec, MisfirePolicySpec,
-    OverlapPolicySpec, ReportSpec, TaskSinkType, TasksSpec, TierSpec, TriggerSpec,
+    EventOrderingSpec, EventTriggerSpec, ExternalPausePolicySpec, HttpHeaderSpec, InstructionSpec,
+    MisfirePolicySpec, OverlapPolicySpec, ReportSpec, SecretRefSpec, TaskSinkType, TasksSpec,
+    TierSpec, TriggerSpec,
 };
 
 /// How old a missed time may be to be made up for, when the spec does not say.
@@ -174,6 +176,10 @@ fn event_trigger(spec: &EventTriggerSpec) -> Result<EventTrigger, InvalidDefinit
             .as_deref()
             .map(CelCondition::compile)
             .transpose()?,
+        ordering: match spec.ordering {
+            EventOrderingSpec::None => EventOrdering::None,
+            EventOrderingSpec::BySubject => EventOrdering::BySubject,
+        },
     })
 }
 
@@ -185,6 +191,7 @@ fn context_source(spec: &ContextSourceSpec) -> Result<ContextSource, InvalidDefi
         }),
         (None, Some(http), None) => ContextKind::Http {
             url: http.url.clone(),
+            headers: headers(&spec.name, &http.headers)?,
         },
         (None, None, Some(_)) => ContextKind::PreviousReport,
         _ => {
@@ -198,6 +205,63 @@ fn context_source(spec: &ContextSourceSpec) -> Result<ContextSource, InvalidDefi
         name: spec.name.clone(),
         kind,
     })
+}
+
+/// Headers that the worker's HTTP client sets itself, or that mean something else on the wire.
+const RESERVED_HEADERS: [&str; 7] = [
+    "connection",
+    "content-length",
+    "host",
+    "idempotency-key",
+    "te",
+    "traceparent",
+    "transfer-encoding",
+];
+
+fn headers(source: &str, specs: &[HttpHeaderSpec]) -> Result<Vec<HttpHeader>, InvalidDefinition> {
+    let mut names = BTreeSet::new();
+    let headers = specs.iter().map(|spec| {
+        let at = format!("context[{source}].http.headers[{}]", spec.name);
+        let name = spec.name.to_ascii_lowercase();
+        if RESERVED_HEADERS.contains(&name.as_str()) {
+            return Err(field(at, "is set by the worker itself; leave it out"));
+        }
+        if !names.insert(name) {
+            return Err(field(at, "is there twice; give each name once"));
+        }
+        let value = match (&spec.value, &spec.secret_ref) {
+            (Some(value), None) => HeaderSource::Plain(value.clone()),
+            (None, Some(reference)) => {
+                HeaderSource::Secret(secret_reference(format!("{at}.secretRef"), reference)?)
+            }
+            (Some(_), Some(_)) | (None, None) => {
+                return Err(field(at, "set exactly one of value and secretRef"));
+            }
+        };
+        Ok(HttpHeader {
+            name: spec.name.clone(),
+            value,
+        })
+    });
+    headers.collect()
+}
+
+fn secret_reference(
+    at: String,
+    spec: &SecretRefSpec,
+) -> Result<SecretReference, InvalidDefinition> {
+    let reference = SecretReference {
+        name: spec.name.clone(),
+        key: spec.key.clone(),
+    };
+    if reference.is_well_formed() {
+        Ok(reference)
+    } else {
+        Err(field(
+            at,
+            "name and key may only hold letters, digits, dots, dashes and underscores",
+        ))
+    }
 }
 
 fn instruction_of(
@@ -230,6 +294,14 @@ fn report_sink(spec: &ReportSpec) -> Result<ReportSink, InvalidDefinition> {
         },
         (None, None, Some(webhook)) => ReportSinkKind::Webhook {
             url: webhook.url.clone(),
+            signing_secret: webhook
+                .signing_secret_ref
+                .as_ref()
+                .map(|reference| {
+                    let field = format!("reports[{}].webhook.signingSecretRef", spec.name);
+                    secret_reference(field, reference)
+                })
+                .transpose()?,
         },
         _ => {
             return Err(field(

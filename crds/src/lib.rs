@@ -18,10 +18,11 @@ mod schema;
 
 pub use activity_definition::{
     ActivityDefinition, ActivityDefinitionSpec, ActivityDefinitionStatus, ContextSourceSpec,
-    CronTriggerSpec, EventTriggerSpec, ExternalPausePolicySpec, HttpContextSpec, InstructionSpec,
-    LastRun, MisfirePolicySpec, OverlapPolicySpec, PreviousReportSpec, ReportSpec,
-    StateHubContextSpec, StateHubReportSpec, TaskSinkType, TasksSpec, TierSpec, TriggerSpec,
-    VerificationSpec, WebhookReportSpec, WorkingMemoryReportSpec,
+    CronTriggerSpec, EventOrderingSpec, EventTriggerSpec, ExternalPausePolicySpec,
+    HandledReconcile, HttpContextSpec, HttpHeaderSpec, InstructionSpec, LastRun, MisfirePolicySpec,
+    OverlapPolicySpec, PreviousReportSpec, ReportSpec, SecretRefSpec, StateHubContextSpec,
+    StateHubReportSpec, TaskSinkType, TasksSpec, TierSpec, TriggerSpec, VerificationSpec,
+    WebhookReportSpec, WorkingMemoryReportSpec,
 };
 pub use event_type::{EventType, EventTypeSpec, EventTypeStatus, ValidationMode};
 pub use maintenance_window::{

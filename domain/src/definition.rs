@@ -73,6 +73,16 @@ pub enum OverlapPolicy {
 }
 
 impl OverlapPolicy {
+    /// Every policy.
+    pub const ALL: [Self; 6] = [
+        Self::Skip,
+        Self::BufferOne,
+        Self::BufferAll,
+        Self::CancelOther,
+        Self::TerminateOther,
+        Self::AllowAll,
+    ];
+
     /// The name in specs.
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -146,6 +156,17 @@ pub struct EventTrigger {
     pub filters: Filters,
     /// What must hold besides.
     pub condition: Option<CelCondition>,
+    /// In which order the runs of several events start.
+    pub ordering: EventOrdering,
+}
+
+/// In which order the runs of several events start.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum EventOrdering {
+    /// In any: an event whose start fails holds up no other.
+    None,
+    /// For events of one subject, in the order in which the stream took them in.
+    BySubject,
 }
 
 /// A named input to the prompt, fetched before it is rendered.
@@ -166,9 +187,58 @@ pub enum ContextKind {
     Http {
         /// The URL; its host must be allowed by the worker's egress list.
         url: String,
+        /// What is sent along.
+        headers: Vec<HttpHeader>,
     },
     /// The report of the last run that succeeded.
     PreviousReport,
+}
+
+/// One header of a request.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HttpHeader {
+    /// Its name.
+    pub name: String,
+    /// Where its value comes from.
+    pub value: HeaderSource,
+}
+
+/// Where a header's value comes from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum HeaderSource {
+    /// The definition itself; it is no secret.
+    Plain(String),
+    /// A secret that the worker has been given.
+    Secret(SecretReference),
+}
+
+/// One value of a Secret that is mounted into the worker. Never the value itself.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct SecretReference {
+    /// The Secret's name.
+    pub name: String,
+    /// The key in it.
+    pub key: String,
+}
+
+impl SecretReference {
+    /// Whether both parts are single file names: letters, digits, dots, dashes and underscores,
+    /// not beginning with a dot.
+    pub fn is_well_formed(&self) -> bool {
+        [&self.name, &self.key].into_iter().all(|part| {
+            !part.is_empty()
+                && !part.starts_with('.')
+                && part
+                    .chars()
+                    .all(|letter| letter.is_ascii_alphanumeric() || "._-".contains(letter))
+        })
+    }
+}
+
+impl std::fmt::Display for SecretReference {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(formatter, "{}/{}", self.name, self.key)
+    }
 }
 
 /// A question to State Hub.
@@ -223,6 +293,8 @@ pub enum ReportSinkKind {
     Webhook {
         /// The URL; its host must be allowed by the worker's egress list.
         url: String,
+        /// The secret that its requests are signed with; unsigned when `None`.
+        signing_secret: Option<SecretReference>,
     },
 }
 

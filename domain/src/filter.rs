@@ -133,17 +133,51 @@ mod tests {
     }
 
     #[test]
-    fn values_of_different_types_are_never_equal() {
-        assert!(!passes(&json!({"n": "1"}), &json!({"n": 1})));
-        assert!(!passes(&json!({"n": true}), &json!({"n": 1})));
-        assert!(!passes(&json!({"n": "true"}), &json!({"n": true})));
-        assert!(passes(&json!({"n": false}), &json!({"n": false})));
-    }
-
-    #[test]
-    fn a_number_equals_itself_however_it_is_written() {
-        assert!(passes(&json!({"n": 1}), &json!({"n": 1.0})));
-        assert!(!passes(&json!({"n": 1}), &json!({"n": 1.5})));
+    fn what_equals_what_is_the_table_of_the_documents() {
+        let cases = [
+            // Numbers are equal when they are the same number, however they are written.
+            ("1", "1", true),
+            ("1", "1.0", true),
+            ("1.0", "1", true),
+            ("1", "1e0", true),
+            ("100", "1e2", true),
+            ("0", "-0.0", true),
+            ("1", "1.5", false),
+            ("-1", "1", false),
+            ("0.1", "0.10", true),
+            // Never across types.
+            ("1", "\"1\"", false),
+            ("\"1\"", "1", false),
+            ("1", "true", false),
+            ("true", "1", false),
+            ("true", "\"true\"", false),
+            ("true", "true", true),
+            ("false", "false", true),
+            ("false", "null", false),
+            ("0", "null", false),
+            ("\"\"", "null", false),
+            ("null", "null", true),
+            // Texts by their characters.
+            ("\"pro\"", "\"pro\"", true),
+            ("\"pro\"", "\"Pro\"", false),
+            ("\"pro\"", "\"pro \"", false),
+            ("\"\\u00e9\"", "\"é\"", true),
+            // Lists in order, objects in any, both as a whole.
+            ("[1, 2]", "[1.0, 2]", true),
+            ("[1, 2]", "[2, 1]", false),
+            ("[1]", "[1, 2]", false),
+            ("1", "[1]", false),
+            (r#"{"a": 1, "b": 2}"#, r#"{"b": 2.0, "a": 1}"#, true),
+            (r#"{"a": 1}"#, r#"{"a": 1, "b": 2}"#, false),
+        ];
+        for (filter, found, is_equal) in cases {
+            let parse = |text: &str| serde_json::from_str::<Value>(text).unwrap();
+            assert_eq!(
+                passes(&json!({"n": parse(filter)}), &json!({"n": parse(found)})),
+                is_equal,
+                "the filter {filter} on {found}"
+            );
+        }
     }
 
     #[test]
@@ -167,6 +201,13 @@ mod tests {
         ));
         assert!(!passes(&json!({"a.b": 1}), &json!({"a": 1})));
         assert!(!passes(&json!({"a": 1}), &json!("a text")));
+        assert!(passes(
+            &json!({"a.b.c": null}),
+            &json!({"a": {"b": {"c": null}}})
+        ));
+        assert!(!passes(&json!({"a.b.c": null}), &json!({"a": {"b": {}}})));
+        // A list has no keys: what is in it is for a condition to look at.
+        assert!(!passes(&json!({"a.0": 1}), &json!({"a": [1]})));
     }
 
     #[test]

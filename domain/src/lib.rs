@@ -18,12 +18,15 @@
 //!
 //! [`crds`]: https://kubernetes.io/docs/concepts/extend-kubernetes/api-extension/custom-resources/
 
+pub mod audit;
 mod condition;
 mod definition;
 mod event;
+mod feedback;
 mod filter;
 mod id;
 mod maintenance;
+pub mod object_name;
 mod outcome;
 mod prompt;
 mod routing;
@@ -33,11 +36,13 @@ pub mod verification;
 
 pub use condition::{CelCondition, InvalidCondition};
 pub use definition::{
-    CatchUp, ContextKind, ContextSource, CronTrigger, Definition, EventTrigger,
-    ExternalPausePolicy, Instruction, InvalidDefinition, OverlapPolicy, ReportSink, ReportSinkKind,
-    StateHubQuery, TaskSink, Tier, TimeBudget, Trigger,
+    CatchUp, ContextKind, ContextSource, CronTrigger, Definition, EventOrdering, EventTrigger,
+    ExternalPausePolicy, HeaderSource, HttpHeader, Instruction, InvalidDefinition, OverlapPolicy,
+    ReportSink, ReportSinkKind, SecretReference, StateHubQuery, TaskSink, Tier, TimeBudget,
+    Trigger,
 };
 pub use event::Event;
+pub use feedback::FeedbackKind;
 pub use filter::{Filters, InvalidFilter, Mismatch};
 pub use id::{ActivityId, InvalidId, RunId};
 pub use maintenance::Window;

@@ -24,6 +24,9 @@ const MAXIMUM_OCCURRENCES: usize = 100_000;
 /// three hours): walls this far outside a range may still show inside it.
 const LARGEST_SETBACK: Duration = Duration::hours(4);
 
+/// The most times that can come out of order where the clock is set back: one each second.
+const MOST_IN_A_SETBACK: usize = 4 * 3600;
+
 /// A cron expression or time zone that is refused when it is declared.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidSchedule {
@@ -238,6 +241,19 @@ pub struct CronSchedule {
 impl CronSchedule {
     /// The expected times in `[from, until)`, in order. At most 100,000 are returned.
     pub fn occurrences(&self, from: DateTime<Utc>, until: DateTime<Utc>) -> Vec<DateTime<Utc>> {
+        self.first_occurrences(from..until, MAXIMUM_OCCURRENCES)
+    }
+
+    /// The first expected times in a range, in order, at most `limit`.
+    pub fn first_occurrences(
+        &self,
+        range: Range<DateTime<Utc>>,
+        limit: usize,
+    ) -> Vec<DateTime<Utc>> {
+        let Range {
+            start: from,
+            end: until,
+        } = range;
         let from = self.start.map_or(from, |start| start.max(from));
         let until = self
             .end
@@ -255,9 +271,10 @@ impl CronSchedule {
             .take_while(|wall| *wall <= last)
             .flat_map(|wall| self.instants_of(wall))
             .filter(|instant| *instant >= from && *instant < until)
-            .take(MAXIMUM_OCCURRENCES)
+            .take(limit.saturating_add(MOST_IN_A_SETBACK))
             .collect();
         instants.sort_unstable();
+        instants.truncate(limit);
         instants
     }
 

@@ -4,10 +4,14 @@
 //! could not be looked at is [`Verdict::Unknown`], and unknown is never ok. Gathering the evidence
 //! is left to the `audit` crate.
 
+mod ledger;
+
 use std::fmt;
 use std::time::Duration;
 
-use chrono::{DateTime, NaiveDate, Utc};
+use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
+
+use ledger::Day;
 
 use crate::{Definition, OverlapPolicy, ReportSinkKind, RunId, RunOutcome, TimeZone, Trigger};
 
@@ -32,6 +36,8 @@ pub struct ScheduleEvidence {
 pub struct WorkflowEvidence {
     /// The workflow's id.
     pub id: String,
+    /// When it began.
+    pub started_at: Option<DateTime<Utc>>,
     /// How it stands.
     pub status: WorkflowStatus,
     /// The activity that is being tried again after a failure, with its attempt and last error.
@@ -64,6 +70,17 @@ pub struct LedgerEvidence {
     pub error: Option<String>,
 }
 
+/// An expected time of the day that came to no run and that nothing made up for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AbsentEvidence {
+    /// When it was expected.
+    pub scheduled_for: DateTime<Utc>,
+    /// What the audit decided.
+    pub outcome: RunOutcome,
+    /// Why, in its words.
+    pub words: String,
+}
+
 /// A report file that was found for the run.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FileEvidence {
@@ -80,8 +97,10 @@ pub struct Evidence {
     pub schedule: Seen<Option<ScheduleEvidence>>,
     /// The latest workflow; `Ok(None)` when Temporal has none.
     pub workflow: Seen<Option<WorkflowEvidence>>,
-    /// The row of the day; `Ok(None)` when there is none.
+    /// The newest run of the day that began; `Ok(None)` when none did.
     pub ledger: Seen<Option<LedgerEvidence>>,
+    /// The expected times of the day that came to no run, the newest first.
+    pub absent: Seen<Vec<AbsentEvidence>>,
     /// The run ids in State Hub's progress entries of the definition's event type.
     pub progress: Seen<Vec<RunId>>,
     /// The report files of the day.
@@ -185,6 +204,18 @@ pub struct Subject<'definition> {
     pub date: NaiveDate,
     /// The limit for the steps of one run.
     pub time_limit: Duration,
+    /// When it is asked.
+    pub now: DateTime<Utc>,
+}
+
+impl Subject<'_> {
+    /// Whether something that began then may still be going without anything being wrong.
+    fn is_in_grace(&self, began: DateTime<Utc>) -> bool {
+        let grace = TimeDelta::from_std(self.definition.grace).unwrap_or(TimeDelta::MAX);
+        began
+            .checked_add_signed(grace)
+            .is_none_or(|until| self.now < until)
+    }
 }
 
 /// The time zone in which a definition's days are counted.
@@ -197,20 +228,16 @@ pub fn time_zone(definition: &Definition) -> TimeZone {
 
 /// Decides all six conditions.
 pub fn verify(subject: &Subject<'_>, evidence: &Evidence) -> Vec<Check> {
-    let run = evidence
-        .ledger
-        .as_ref()
-        .map(|row| row.as_ref().map(|row| row.run_id))
-        .map_err(|_| "the ledger does not say which run to look for".to_owned());
+    let day = ledger::day(subject, evidence);
     Condition::ALL
         .into_iter()
         .map(|condition| {
             let (verdict, detail) = match condition {
                 Condition::Schedule => check_schedule(subject, &evidence.schedule),
-                Condition::Workflow => check_workflow(&evidence.workflow),
-                Condition::Ledger => check_ledger(subject, &evidence.ledger),
-                Condition::Progress => check_progress(subject, &run, &evidence.progress),
-                Condition::WorkingMemory => check_files(subject, &run, &evidence.files),
+                Condition::Workflow => check_workflow(subject, &evidence.workflow),
+                Condition::Ledger => ledger::check(subject, &day),
+                Condition::Progress => check_progress(subject, &day, &evidence.progress),
+                Condition::WorkingMemory => check_files(subject, &day, &evidence.files),
                 Condition::TimeBudget => check_time_budget(subject),
             };
             Check {
@@ -274,7 +301,7 @@ fn check_schedule(subject: &Subject<'_>, seen: &Seen<Option<ScheduleEvidence>>) 
     )
 }
 
-fn check_workflow(seen: &Seen<Option<WorkflowEvidence>>) -> Answer {
+fn check_workflow(subject: &Subject<'_>, seen: &Seen<Option<WorkflowEvidence>>) -> Answer {
     match seen {
         Err(reason) => unknown(reason),
         Ok(None) => (
@@ -285,6 +312,16 @@ fn check_workflow(seen: &Seen<Option<WorkflowEvidence>>) -> Answer {
             (WorkflowStatus::Completed, _) => (Verdict::Ok, format!("{} completed", workflow.id)),
             (WorkflowStatus::Running, Some(retry)) => {
                 (Verdict::Ok, format!("{} is retrying: {retry}", workflow.id))
+            }
+            (WorkflowStatus::Running, None)
+                if workflow
+                    .started_at
+                    .is_some_and(|began| subject.is_in_grace(began)) =>
+            {
+                (
+                    Verdict::Unknown,
+                    format!("{} is still running, within its grace", workflow.id),
+                )
             }
             (WorkflowStatus::Running, None) => (
                 Verdict::Failed,
@@ -298,33 +335,6 @@ fn check_workflow(seen: &Seen<Option<WorkflowEvidence>>) -> Answer {
     }
 }
 
-fn check_ledger(subject: &Subject<'_>, seen: &Seen<Option<LedgerEvidence>>) -> Answer {
-    match seen {
-        Err(reason) => unknown(reason),
-        Ok(None) => (
-            Verdict::Failed,
-            format!("activity_runs has no run of {}", subject.date),
-        ),
-        Ok(Some(row)) if row.outcome == RunOutcome::Succeeded => (
-            Verdict::Ok,
-            format!("run {} of {} succeeded", row.run_id, subject.date),
-        ),
-        Ok(Some(row)) => (
-            Verdict::Failed,
-            format!(
-                "run {} of {} is {}{}",
-                row.run_id,
-                subject.date,
-                row.outcome,
-                row.error
-                    .as_ref()
-                    .map(|error| format!(": {error}"))
-                    .unwrap_or_default()
-            ),
-        ),
-    }
-}
-
 fn has_sink(definition: &Definition, matches: fn(&ReportSinkKind) -> bool) -> bool {
     definition
         .reports
@@ -332,11 +342,7 @@ fn has_sink(definition: &Definition, matches: fn(&ReportSinkKind) -> bool) -> bo
         .any(|report| matches(&report.kind))
 }
 
-fn check_progress(
-    subject: &Subject<'_>,
-    run: &Seen<Option<RunId>>,
-    seen: &Seen<Vec<RunId>>,
-) -> Answer {
+fn check_progress(subject: &Subject<'_>, day: &Day<'_>, seen: &Seen<Vec<RunId>>) -> Answer {
     if !has_sink(subject.definition, |kind| {
         matches!(kind, ReportSinkKind::StateHub { .. })
     }) {
@@ -345,28 +351,24 @@ fn check_progress(
             "the definition has no State Hub report".to_owned(),
         );
     }
-    match (seen, run) {
-        (Err(reason), _) | (_, Err(reason)) => unknown(reason),
-        (Ok(_), Ok(None)) => (
-            Verdict::Failed,
-            "there is no run whose progress entry could be looked for".to_owned(),
-        ),
-        (Ok(entries), Ok(Some(run_id))) if entries.contains(run_id) => (
+    let run_id = match ledger::reported_run(day, "progress entry") {
+        Ok(run_id) => run_id,
+        Err(answer) => return answer,
+    };
+    match seen {
+        Err(reason) => unknown(reason),
+        Ok(entries) if entries.contains(&run_id) => (
             Verdict::Ok,
             format!("State Hub has a progress entry of run {run_id}"),
         ),
-        (Ok(_), Ok(Some(run_id))) => (
-            Verdict::Failed,
+        Ok(_) => ledger::unreported(
+            day,
             format!("State Hub has no progress entry of run {run_id}"),
         ),
     }
 }
 
-fn check_files(
-    subject: &Subject<'_>,
-    run: &Seen<Option<RunId>>,
-    seen: &Seen<Vec<FileEvidence>>,
-) -> Answer {
+fn check_files(subject: &Subject<'_>, day: &Day<'_>, seen: &Seen<Vec<FileEvidence>>) -> Answer {
     if !has_sink(subject.definition, |kind| {
         matches!(kind, ReportSinkKind::WorkingMemory { .. })
     }) {
@@ -375,27 +377,26 @@ fn check_files(
             "the definition has no working-memory report".to_owned(),
         );
     }
-    match (seen, run) {
-        (Err(reason), _) | (_, Err(reason)) => unknown(reason),
-        (Ok(_), Ok(None)) => (
-            Verdict::Failed,
-            "there is no run whose report could be looked for".to_owned(),
+    let run_id = match ledger::reported_run(day, "report") {
+        Ok(run_id) => run_id,
+        Err(answer) => return answer,
+    };
+    let files = match seen {
+        Err(reason) => return unknown(reason),
+        Ok(files) => files,
+    };
+    match files.iter().find(|file| file.run_id == Some(run_id)) {
+        Some(file) => (
+            Verdict::Ok,
+            format!("{} is the report of run {run_id}", file.name),
         ),
-        (Ok(files), Ok(Some(run_id))) => {
-            match files.iter().find(|file| file.run_id == Some(*run_id)) {
-                Some(file) => (
-                    Verdict::Ok,
-                    format!("{} is the report of run {run_id}", file.name),
-                ),
-                None => (
-                    Verdict::Failed,
-                    format!(
-                        "none of {} report file(s) carries run {run_id} in its frontmatter",
-                        files.len()
-                    ),
-                ),
-            }
-        }
+        None => ledger::unreported(
+            day,
+            format!(
+                "none of {} report file(s) carries run {run_id} in its frontmatter",
+                files.len()
+            ),
+        ),
     }
 }
 

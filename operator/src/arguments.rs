@@ -31,6 +31,22 @@ pub struct Arguments {
     #[arg(long, env = "RESYNC_SECONDS", default_value_t = 300, value_parser = clap::value_parser!(u32).range(1..=86_400))]
     pub resync_seconds: u32,
 
+    /// How often expected runs are audited, in seconds. A pass in which nothing is due costs two
+    /// look-ups.
+    #[arg(long, env = "AUDIT_SECONDS", default_value_t = 15, value_parser = clap::value_parser!(u32).range(1..=3600))]
+    pub audit_seconds: u32,
+
+    /// State Hub, as http://host:port: where a note is left when a maintenance window left runs out
+    /// and all is well again. No notes when left out or empty.
+    #[arg(
+        long,
+        env = "STATE_HUB_URL",
+        hide_env_values = true,
+        value_name = "URL",
+        help_heading = "State Hub"
+    )]
+    pub state_hub_url: Option<String>,
+
     /// How many definitions are worked on at once.
     #[arg(long, env = "RECONCILE_CONCURRENCY", default_value_t = 16, value_parser = clap::value_parser!(u16).range(1..=1000))]
     pub reconcile_concurrency: u16,

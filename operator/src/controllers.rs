@@ -1,11 +1,13 @@
 //! What wakes the reconcilers: watches, the resync, runs that begin or end, and maintenance
 //! windows. What they do then is theirs.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
 use crds::{ActivityDefinition, EventType, MaintenanceWindow};
-use futures::{Stream, StreamExt as _, future, stream};
+use domain::ActivityId;
+use futures::{Stream, StreamExt as _, TryStreamExt as _, future, stream};
 use kube::runtime::controller::{Config, Controller};
 use kube::runtime::reflector::{self, ObjectRef};
 use kube::runtime::{Predicate as _, WatchStreamExt as _, predicates, watcher};
@@ -14,7 +16,21 @@ use runtime::{Backoff, Shutdown};
 use sqlx::postgres::PgListener;
 use tokio::sync::mpsc;
 
-use crate::{Arguments, Context, activity_definition, event_type, maintenance_window, resync};
+use crate::{
+    Arguments, Context, activity_definition, audit_loop, event_type, maintenance_window, resync,
+};
+
+/// How long news of runs is gathered before the definitions are looked at.
+const GATHER_RUNS: Duration = Duration::from_millis(200);
+
+/// How long nothing may come from the ledger before it is asked whether the connection stands.
+const LISTENER_CHECK: Duration = Duration::from_secs(30);
+
+/// How long the answer may take.
+const ANSWER_WITHIN: Duration = Duration::from_secs(10);
+
+/// How long one comparison of everything may take. Reading a hundred thousand rows takes seconds.
+const RESYNC_DEADLINE: Duration = Duration::from_mins(1);
 
 /// What the operator watches: everything, or one namespace.
 pub(crate) fn api<K>(client: &Client, arguments: &Arguments) -> Api<K>
@@ -48,10 +64,11 @@ pub(crate) async fn run(
     let definitions = definitions(&context, caches.definitions, arguments, shutdown, woken);
     let event_types = event_types(&context, arguments, shutdown);
     let window_statuses = window_statuses(&context, arguments, shutdown);
-    let wakers = future::join3(
+    let wakers = future::join4(
         watch_windows(&context, windows, &wake, shutdown),
         resync_regularly(&context, arguments, &wake, shutdown),
         follow_runs(&context, &wake, shutdown),
+        audit_loop::run(&context, arguments, &wake, shutdown),
     );
     // On the heap: together they are too large for a stack that is shared.
     Box::pin(future::join4(
@@ -76,23 +93,25 @@ async fn definitions(
         .combine(predicates::labels)
         .combine(predicates::finalizers);
     let reader = writer.as_reader();
-    let stream = watcher(api(&context.client, arguments), watcher::Config::default())
-        .default_backoff()
-        .reflect(writer)
-        .touched_objects()
-        .predicate_filter(changes, kube::runtime::PredicateConfig::default());
+    let noting = Arc::clone(context);
+    let stream = watcher(
+        api(&context.watch_client, arguments),
+        watcher::Config::default(),
+    )
+    .default_backoff()
+    // Half of an object's size, and nothing that is decided on.
+    .modify(|object: &mut ActivityDefinition| object.managed_fields_mut().clear())
+    .reflect(writer)
+    .touched_objects()
+    .inspect_ok(move |object| noting.claims.note(object))
+    .predicate_filter(changes, kube::runtime::PredicateConfig::default());
     let woken = stream::unfold(woken, |mut woken| async move {
         let object = woken.recv().await?;
         Some((object, woken))
     });
     let stopping = shutdown.clone();
     Controller::for_stream(stream, reader)
-        .with_config(
-            Config::default()
-                .concurrency(arguments.reconcile_concurrency)
-                // A run that begins and ends at once is one status write.
-                .debounce(Duration::from_millis(200)),
-        )
+        .with_config(Config::default().concurrency(arguments.reconcile_concurrency))
         .reconcile_on(woken)
         .graceful_shutdown_on(async move { stopping.begun().await })
         .run(
@@ -110,7 +129,7 @@ async fn definitions(
 async fn event_types(context: &Arc<Context>, arguments: &Arguments, shutdown: &Shutdown) {
     let stopping = shutdown.clone();
     Controller::new(
-        api::<EventType>(&context.client, arguments),
+        api::<EventType>(&context.watch_client, arguments),
         watcher::Config::default(),
     )
     .with_config(Config::default().concurrency(4))
@@ -130,7 +149,7 @@ async fn event_types(context: &Arc<Context>, arguments: &Arguments, shutdown: &S
 async fn window_statuses(context: &Arc<Context>, arguments: &Arguments, shutdown: &Shutdown) {
     let stopping = shutdown.clone();
     Controller::new(
-        api::<MaintenanceWindow>(&context.client, arguments),
+        api::<MaintenanceWindow>(&context.watch_client, arguments),
         watcher::Config::default(),
     )
     .with_config(Config::default().concurrency(4))
@@ -166,11 +185,14 @@ fn maintenance_windows(
     writer: reflector::store::Writer<MaintenanceWindow>,
     arguments: &Arguments,
 ) -> impl Stream<Item = Option<MaintenanceWindow>> + use<> {
-    watcher(api(&context.client, arguments), watcher::Config::default())
-        .default_backoff()
-        .reflect(writer)
-        .touched_objects()
-        .map(Result::ok)
+    watcher(
+        api(&context.watch_client, arguments),
+        watcher::Config::default(),
+    )
+    .default_backoff()
+    .reflect(writer)
+    .touched_objects()
+    .map(Result::ok)
 }
 
 /// Wakes the definitions that a window selects or may have selected before it changed: every one
@@ -212,7 +234,8 @@ async fn resync_regularly(
     }
     let period = Duration::from_secs(u64::from(arguments.resync_seconds));
     while shutdown.sleep(period).await {
-        match resync::resync(context).await {
+        let comparing = tokio::time::timeout(RESYNC_DEADLINE, resync::resync(context));
+        match comparing.await.map_err(Into::into).flatten() {
             Ok(differing) => {
                 for object in differing {
                     send(wake, object).await;
@@ -262,15 +285,41 @@ async fn listen(
         send(wake, ObjectRef::from_obj(object.as_ref())).await;
     }
     loop {
-        let notification = listener.recv().await?;
-        let Ok(activity) = notification.payload().parse() else {
-            continue;
-        };
-        let object = context
-            .definitions
-            .find(|object| object.activity_id() == Some(activity));
-        if let Some(object) = object {
-            send(wake, ObjectRef::from_obj(object.as_ref())).await;
+        for activity in changed_runs(&mut listener).await? {
+            for claimant in context.claims.of(activity) {
+                send(wake, claimant).await;
+            }
+        }
+    }
+}
+
+/// Asks whether the connection of a listener stands: one that has died without a word is as silent
+/// as one on which nothing happens.
+async fn check(listener: &mut PgListener) -> Result<(), sqlx::Error> {
+    let asking = sqlx::query("select 1").execute(&mut *listener);
+    let Ok(answered) = tokio::time::timeout(ANSWER_WITHIN, asking).await else {
+        return Err(sqlx::Error::Io(std::io::ErrorKind::TimedOut.into()));
+    };
+    answered.map(|_| ())
+}
+
+/// Waits for a run to begin or end, and gathers what follows shortly after: a run that begins and
+/// ends at once is one status write.
+async fn changed_runs(listener: &mut PgListener) -> Result<HashSet<ActivityId>, sqlx::Error> {
+    let mut activities = HashSet::new();
+    let first = loop {
+        match tokio::time::timeout(LISTENER_CHECK, listener.recv()).await {
+            Ok(first) => break first?,
+            Err(_) => check(listener).await?,
+        }
+    };
+    activities.extend(first.payload().parse::<ActivityId>());
+    let gathering = tokio::time::sleep(GATHER_RUNS);
+    tokio::pin!(gathering);
+    loop {
+        tokio::select! {
+            () = &mut gathering => return Ok(activities),
+            next = listener.recv() => activities.extend(next?.payload().parse::<ActivityId>()),
         }
     }
 }

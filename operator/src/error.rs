@@ -35,6 +35,21 @@ pub enum Error {
         #[source]
         source: store::Error,
     },
+    /// The run that the annotation asks for could not be started.
+    #[error("unable to start the run that the annotation of {object} asks for")]
+    StartRun {
+        /// The object, as namespace/name.
+        object: String,
+        /// Why it failed.
+        #[source]
+        source: temporal::Error,
+    },
+    /// The whole took too long: something was asked that does not answer.
+    #[error("the reconcile was given up after {seconds} s")]
+    Deadline {
+        /// How long it was given.
+        seconds: u64,
+    },
     /// This replica must not write any more.
     #[error("this replica is not the leader any more")]
     LeadershipLost,
@@ -50,6 +65,8 @@ impl Error {
             Self::Kubernetes { .. } => "kubernetes",
             Self::DeleteSchedule { .. } => "delete_schedule",
             Self::DeleteMirror { .. } => "delete_mirror",
+            Self::StartRun { .. } => "start_run",
+            Self::Deadline { .. } => "deadline",
             Self::LeadershipLost => "leadership_lost",
             Self::Finalizer(_) => "finalizer",
         }

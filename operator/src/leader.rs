@@ -9,6 +9,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use anyhow::Context as _;
 use k8s_openapi::api::coordination::v1::{Lease, LeaseSpec};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
 use k8s_openapi::jiff::Timestamp;
@@ -117,11 +118,12 @@ impl Elector {
     pub(crate) async fn acquire(&self, shutdown: &Shutdown) -> bool {
         let mut seen: Option<(Option<String>, Instant)> = None;
         loop {
-            match self.try_acquire(&mut seen).await {
+            let trying = self.soon(self.try_acquire(&mut seen));
+            match trying.await {
                 Ok(true) => return true,
                 Ok(false) => {}
                 Err(error) => tracing::warn!(
-                    error = runtime::describe(&error),
+                    error = format!("{error:#}"),
                     "unable to compete for the leader's Lease"
                 ),
             }
@@ -138,14 +140,14 @@ impl Elector {
             if self.leadership.check().is_err() {
                 return false;
             }
-            match self.renew().await {
+            match self.soon(self.renew()).await {
                 Ok(true) => {}
                 Ok(false) => {
                     self.leadership.give_up();
                     return false;
                 }
                 Err(error) => tracing::warn!(
-                    error = runtime::describe(&error),
+                    error = format!("{error:#}"),
                     "unable to renew the leader's Lease"
                 ),
             }
@@ -175,6 +177,15 @@ impl Elector {
                 "unable to hand the leader's Lease over; the next leader waits for its end"
             );
         }
+    }
+
+    /// Gives up what takes so long that the Lease may be over before the next try.
+    async fn soon<T>(
+        &self,
+        asking: impl Future<Output = Result<T, kube::Error>>,
+    ) -> anyhow::Result<T> {
+        let answered = tokio::time::timeout(self.duration / 3, asking).await;
+        Ok(answered.context("the API server does not answer")??)
     }
 
     async fn try_acquire(

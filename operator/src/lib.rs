@@ -6,9 +6,14 @@
 mod activity_definition;
 mod admission;
 mod arguments;
+mod audit_loop;
+mod claims;
+mod clients;
 mod condition;
 mod context;
 mod controllers;
+mod definition_metrics;
+mod distrust;
 mod error;
 mod event_type;
 mod leader;
@@ -20,23 +25,32 @@ pub use arguments::Arguments;
 pub use context::Context;
 pub use error::Error;
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use anyhow::Context as _;
 use futures::FutureExt as _;
 use kube::Client;
 use kube::runtime::events::{Recorder, Reporter};
 use kube::runtime::reflector;
-use runtime::{AdminServer, Metrics, Probe, Readiness, Shutdown};
+use runtime::{AdminServer, MetricDescription, Metrics, Probe, Readiness, Shutdown};
 use store::{SchemaState, Store};
 use temporal::Temporal;
 
+use crate::claims::Claims;
+use crate::clients::Clients;
 use crate::controllers::Caches;
+use crate::distrust::Distrusted;
 use crate::leader::{Elector, Leadership};
 use crate::metrics::OperatorMetrics;
 
 const PROGRAM: &str = "actcore-operator";
+
+/// Every metric of the operator, those without a series too.
+pub fn metrics() -> Result<Vec<MetricDescription>, prometheus::Error> {
+    let metrics = Metrics::new(PROGRAM, env!("CARGO_PKG_VERSION"))?;
+    OperatorMetrics::register(metrics.registry())?;
+    Ok(metrics.registry().descriptions())
+}
 
 /// Runs the operator until it is told to stop. An error says what is missing or, when another
 /// replica has taken over, that this process must end.
@@ -50,28 +64,32 @@ pub async fn run(mut arguments: Arguments) -> anyhow::Result<()> {
     let metrics = Metrics::new(PROGRAM, env!("CARGO_PKG_VERSION"))?;
     let operator_metrics = OperatorMetrics::register(metrics.registry())?;
     let store = Store::new(arguments.postgres.pool(PROGRAM)?);
-    let client = Client::try_default()
-        .await
-        .context("unable to read the Kubernetes configuration (set KUBECONFIG)")?;
+    let Clients { calls, watches } = Clients::infer().await?;
     let identity = runtime::temporal::identity(PROGRAM);
 
+    let reached = Arc::new(OnceLock::new());
     let readiness = Readiness::new(
         vec![
-            kubernetes_probe(client.clone()),
+            kubernetes_probe(calls.clone()),
             postgres_probe(store.clone()),
+            temporal_probe(Arc::clone(&reached)),
         ],
         shutdown.clone(),
-    );
+    )
+    .shown_in(&metrics);
     let admin = AdminServer::serve(&arguments.admin, readiness, shutdown.clone()).await?;
     let metrics = metrics.serve(&arguments.metrics, shutdown.clone()).await?;
 
-    let webhook = admission::run(client.clone(), &arguments, &shutdown);
+    let expiry = operator_metrics.webhook_certificate_expiry.clone();
+    let webhook = admission::run(calls.clone(), &arguments, expiry, &shutdown);
     let work = work(Work {
         arguments: &arguments,
         shutdown: &shutdown,
-        client,
+        client: calls,
+        watch_client: watches,
         store,
         identity,
+        reached,
         metrics: operator_metrics,
     });
     // Whichever ends first ends the other: they share the fate of the process.
@@ -92,8 +110,11 @@ struct Work<'run> {
     arguments: &'run Arguments,
     shutdown: &'run Shutdown,
     client: Client,
+    watch_client: Client,
     store: Store,
     identity: String,
+    /// Takes the connection to Temporal for the probe.
+    reached: Arc<OnceLock<Temporal>>,
     metrics: OperatorMetrics,
 }
 
@@ -102,8 +123,10 @@ async fn work(work: Work<'_>) -> anyhow::Result<()> {
         arguments,
         shutdown,
         client,
+        watch_client,
         store,
         identity,
+        reached,
         metrics,
     } = work;
     let connected = arguments.temporal.connect(&identity, None, shutdown).await;
@@ -112,6 +135,7 @@ async fn work(work: Work<'_>) -> anyhow::Result<()> {
         Err(runtime::Error::Stopped { .. }) => return Ok(()),
         Err(error) => return Err(error.into()),
     };
+    let _ = reached.set(temporal.clone());
     let elector = Elector::new(
         client.clone(),
         &arguments.pod_namespace,
@@ -126,12 +150,12 @@ async fn work(work: Work<'_>) -> anyhow::Result<()> {
     metrics.leader.set(1);
     let (context, caches) = context_of(
         arguments,
-        client,
+        (client, watch_client),
         temporal,
         store,
         elector.leadership(),
         metrics,
-    );
+    )?;
 
     let controllers = controllers::run(Arc::new(context), caches, arguments, shutdown);
     tokio::pin!(controllers);
@@ -151,31 +175,38 @@ async fn work(work: Work<'_>) -> anyhow::Result<()> {
 
 fn context_of(
     arguments: &Arguments,
-    client: Client,
+    (client, watch_client): (Client, Client),
     temporal: Temporal,
     store: Store,
     leadership: Leadership,
     metrics: OperatorMetrics,
-) -> (Context, Caches) {
+) -> anyhow::Result<(Context, Caches)> {
+    let state_hub = arguments.state_hub_url.as_deref();
+    let state_hub = state_hub.filter(|url| !url.is_empty());
     let (definitions, definitions_writer) = reflector::store();
     let (windows, windows_writer) = reflector::store();
     let context = Context {
         recorder: Recorder::new(client.clone(), Reporter::from(PROGRAM)),
         client,
+        watch_client,
         temporal,
         store,
         leadership,
         metrics,
         definitions,
+        claims: Claims::default(),
         windows,
         sweeps: arguments.watch_namespace.is_none(),
+        distrusted: Distrusted::default(),
+        state_hub: state_hub.map(audit::StateHub::new).transpose()?,
+        swept_for: tokio::sync::Mutex::default(),
         time_limit: arguments.time_limit(),
     };
     let caches = Caches {
         definitions: definitions_writer,
         windows: windows_writer,
     };
-    (context, caches)
+    Ok((context, caches))
 }
 
 /// Makes sure that what every reconcile relies on is there: the schema, and the search attributes,
@@ -236,4 +267,18 @@ fn postgres_probe(store: Store) -> Probe {
         }
         .boxed()
     })
+}
+
+/// A replica that is not connected yet, or not any more, still keeps its place in the election.
+fn temporal_probe(reached: Arc<OnceLock<Temporal>>) -> Probe {
+    Probe::new("temporal", move || {
+        let reached = Arc::clone(&reached);
+        async move {
+            let temporal = reached.get().ok_or("not connected yet")?;
+            let answered = temporal.ping().await;
+            answered.map_err(|error| runtime::describe(&error))
+        }
+        .boxed()
+    })
+    .only_watched()
 }

@@ -1,9 +1,11 @@
 //! The operator's metrics. Counters with few labels are there from the start at 0, because a
 //! counter that is born at 1 never shows an increase.
 
-use prometheus::{Histogram, HistogramOpts, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry};
+use prometheus::{Histogram, HistogramOpts, IntCounterVec, IntGauge, Opts};
+use runtime::Registry;
 
 use crate::activity_definition::{ScheduleStep, Standing};
+use crate::definition_metrics::DefinitionMetrics;
 
 /// The metrics. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -18,10 +20,16 @@ pub struct OperatorMetrics {
     pub drift: IntCounterVec,
     /// Whether this replica leads.
     pub leader: IntGauge,
-    /// One series per definition: 1 while it is ready.
-    pub definition_ready: IntGaugeVec,
+    /// What every definition has.
+    pub definitions: DefinitionMetrics,
+    /// How long a pass of the audit took.
+    pub audit_seconds: Histogram,
+    /// When the audit last decided everything that could be decided.
+    pub audit_last_success: IntGauge,
     /// When the last resync ended.
     pub last_resync: IntGauge,
+    /// When the webhook's certificate ends.
+    pub webhook_certificate_expiry: IntGauge,
 }
 
 impl OperatorMetrics {
@@ -67,14 +75,11 @@ impl OperatorMetrics {
             "How long a reconcile of an ActivityDefinition took.",
         ))?;
         registry.register(Box::new(reconcile_seconds.clone()))?;
-        let definition_ready = IntGaugeVec::new(
-            Opts::new(
-                "activity_core_definition_ready",
-                "1 while the definition is in force as declared, else 0.",
-            ),
-            &["namespace", "definition", "tier"],
-        )?;
-        registry.register(Box::new(definition_ready.clone()))?;
+        let audit_seconds = Histogram::with_opts(HistogramOpts::new(
+            "activity_core_audit_duration_seconds",
+            "How long a pass of the audit of expected runs took.",
+        ))?;
+        registry.register(Box::new(audit_seconds.clone()))?;
         Ok(Self {
             reconciles,
             reconcile_seconds,
@@ -84,10 +89,19 @@ impl OperatorMetrics {
                 "activity_core_operator_leader",
                 "1 while this replica is the leader, else 0.",
             )?,
-            definition_ready,
+            definitions: DefinitionMetrics::register(registry)?,
+            audit_seconds,
+            audit_last_success: gauge(
+                "activity_core_audit_last_success_timestamp_seconds",
+                "When the audit last came through with nothing left that it could not look at.",
+            )?,
             last_resync: gauge(
                 "activity_core_operator_last_resync_timestamp_seconds",
                 "When the last complete comparison with Temporal and the mirror ended.",
+            )?,
+            webhook_certificate_expiry: gauge(
+                "activity_core_webhook_certificate_expiry_timestamp_seconds",
+                "When the certificate of the admission webhook ends; 0 without a webhook.",
             )?,
         })
     }

@@ -9,8 +9,10 @@ use std::sync::Arc;
 
 use crds::ActivityDefinition;
 use domain::{ActivityId, Trigger};
+use k8s_openapi::api::core::v1::ObjectReference;
+use kube::runtime::events::{Event, EventType};
 use kube::runtime::reflector::ObjectRef;
-use kube::{Api, ResourceExt};
+use kube::{Api, Resource as _, ResourceExt};
 use store::MirrorRow;
 use temporal::{ListedSchedule, Pause, PauseOwner, ScheduleAction, ScheduleSpec};
 use uuid::Uuid;
@@ -144,6 +146,15 @@ pub(crate) async fn resync(
         tracing::info!(definition = name, kind, "found a difference");
         context.metrics.drift.with_label_values(&[kind]).inc();
     }
+    for (object, _) in findings
+        .differing
+        .values()
+        .filter(|(_, kind)| *kind == "schedule_missing")
+    {
+        if let Some(object) = context.definitions.get(object) {
+            context.metrics.definitions.set_schedule_missing(&object);
+        }
+    }
     sweep(context, &findings.orphans).await?;
     context
         .metrics
@@ -190,6 +201,36 @@ async fn sweep_one(context: &Context, activity: ActivityId) -> anyhow::Result<()
         context.temporal.delete_schedule(activity).await?;
     }
     context.store.delete_definition(activity, row.uid).await?;
+    announce_sweep(context, &row).await;
     context.metrics.drift.with_label_values(&["orphan"]).inc();
     Ok(())
+}
+
+/// An Event about the object that is gone, so that people see what became of its Schedule.
+async fn announce_sweep(context: &Context, row: &MirrorRow) {
+    let event = Event {
+        type_: EventType::Normal,
+        reason: crds::condition::reasons::ORPHAN_SWEPT.to_owned(),
+        note: Some(format!(
+            "deleted the Schedule and the mirror row of activity {}, which no definition declares",
+            row.activity_id
+        )),
+        action: "Sweep".to_owned(),
+        secondary: None,
+    };
+    let gone = ObjectReference {
+        api_version: Some(ActivityDefinition::api_version(&()).into_owned()),
+        kind: Some(ActivityDefinition::kind(&()).into_owned()),
+        namespace: Some(row.namespace.clone()),
+        name: Some(row.name.clone()),
+        uid: Some(row.uid.to_string()),
+        ..ObjectReference::default()
+    };
+    if let Err(error) = context.recorder.publish(&event, &gone).await {
+        tracing::warn!(
+            definition = format!("{}/{}", row.namespace, row.name),
+            error = runtime::describe(&error),
+            "unable to publish an Event"
+        );
+    }
 }

@@ -3,9 +3,10 @@
 use chrono::{DateTime, Utc};
 use domain::ActivityId;
 use serde_json::Value;
-use sqlx::FromRow;
+use sqlx::{FromRow, PgConnection};
 use uuid::Uuid;
 
+use crate::bounded::bounded;
 use crate::{Error, Store};
 
 /// The channel on which each change of the mirror is announced (`LISTEN`).
@@ -50,77 +51,50 @@ impl Store {
     /// Brings the mirror row of a definition to what `row` says. Refuses when the activity id
     /// belongs to another object; a row of an earlier object of the same name gives way.
     pub async fn write_definition(&self, row: &MirrorRow) -> Result<MirrorWrite, Error> {
-        let mut transaction = self
-            .pool
-            .begin()
-            .await
-            .map_err(Error::query("begin to write a definition"))?;
-        let present: Option<MirrorRow> = sqlx::query_as(sqlx::AssertSqlSafe(format!(
-            "select {COLUMNS} from activity_definitions where activity_id = $1 for update"
-        )))
-        .bind(row.activity_id)
-        .fetch_optional(&mut *transaction)
+        bounded("write a definition", async {
+            let mut transaction = self
+                .pool
+                .begin()
+                .await
+                .map_err(Error::query("begin to write a definition"))?;
+            let written = write(&mut transaction, row).await?;
+            transaction
+                .commit()
+                .await
+                .map_err(Error::query("commit a definition"))?;
+            Ok(written)
+        })
         .await
-        .map_err(Error::query("read a definition"))?;
-        match present {
-            Some(present) if present == *row => return Ok(MirrorWrite::Unchanged),
-            Some(present) if present.uid != row.uid => {
-                return Err(Error::ActivityIdTaken {
-                    namespace: present.namespace,
-                    name: present.name,
-                });
-            }
-            Some(_) | None => {}
-        }
-        sqlx::query(
-            "delete from activity_definitions
-             where namespace = $1 and name = $2 and activity_id <> $3",
-        )
-        .bind(&row.namespace)
-        .bind(&row.name)
-        .bind(row.activity_id)
-        .execute(&mut *transaction)
-        .await
-        .map_err(Error::query("replace a definition of the same name"))?;
-        sqlx::query(
-            "insert into activity_definitions
-               (activity_id, namespace, name, uid, generation, display_name, enabled,
-                event_type, spec)
-             values ($1, $2, $3, $4, $5, $6, $7, $8, $9)
-             on conflict (activity_id) do update set
-               namespace = excluded.namespace, name = excluded.name, uid = excluded.uid,
-               generation = excluded.generation, display_name = excluded.display_name,
-               enabled = excluded.enabled, event_type = excluded.event_type,
-               spec = excluded.spec, updated_at = now()",
-        )
-        .bind(row.activity_id)
-        .bind(&row.namespace)
-        .bind(&row.name)
-        .bind(row.uid)
-        .bind(row.generation)
-        .bind(&row.display_name)
-        .bind(row.enabled)
-        .bind(&row.event_type)
-        .bind(&row.spec)
-        .execute(&mut *transaction)
-        .await
-        .map_err(Error::query("write a definition"))?;
-        transaction
-            .commit()
-            .await
-            .map_err(Error::query("commit a definition"))?;
-        Ok(MirrorWrite::Written)
     }
 
-    /// Removes the row of the object `uid`; true when there was one.
+    /// Removes the row of the object `uid`; true when there was one. Nothing is expected of the
+    /// activity from then on.
     pub async fn delete_definition(&self, activity: ActivityId, uid: Uuid) -> Result<bool, Error> {
-        sqlx::query("delete from activity_definitions where activity_id = $1 and uid = $2")
+        bounded("delete a definition", async {
+            let mut transaction = self
+                .pool
+                .begin()
+                .await
+                .map_err(Error::query("begin to delete a definition"))?;
+            let generation: Option<i64> = sqlx::query_scalar(
+                "delete from activity_definitions where activity_id = $1 and uid = $2
+             returning generation",
+            )
             .bind(activity.as_uuid())
             .bind(uid)
-            .execute(&self.pool)
+            .fetch_optional(&mut *transaction)
             .await
-            .map(|done| done.rows_affected() > 0)
-            .map_err(Error::query("delete a definition"))
+            .map_err(Error::query("delete a definition"))?;
+            if let Some(generation) = generation {
+                crate::period::withdraw(&mut transaction, activity.as_uuid(), generation).await?;
+            }
+            transaction
+                .commit()
+                .await
+                .map_err(Error::query("commit the end of a definition"))?;
+            Ok(generation.is_some())
+        })
+        .await
     }
 
     /// The definition of an activity.
@@ -187,4 +161,72 @@ impl Store {
         .await
         .map_err(Error::query("read the event definitions"))
     }
+}
+
+/// Writes a row in a transaction of the caller's, which holds the lock on it until its end.
+pub(crate) async fn write(
+    connection: &mut PgConnection,
+    row: &MirrorRow,
+) -> Result<MirrorWrite, Error> {
+    let present: Option<MirrorRow> = sqlx::query_as(sqlx::AssertSqlSafe(format!(
+        "select {COLUMNS} from activity_definitions where activity_id = $1 for update"
+    )))
+    .bind(row.activity_id)
+    .fetch_optional(&mut *connection)
+    .await
+    .map_err(Error::query("read a definition"))?;
+    match present {
+        Some(present) if present == *row => return Ok(MirrorWrite::Unchanged),
+        Some(present) if present.uid != row.uid => {
+            return Err(Error::ActivityIdTaken {
+                namespace: present.namespace,
+                name: present.name,
+            });
+        }
+        Some(_) | None => {}
+    }
+    replace_namesake(&mut *connection, row).await?;
+    sqlx::query(
+        "insert into activity_definitions
+           (activity_id, namespace, name, uid, generation, display_name, enabled,
+            event_type, spec)
+         values ($1, $2, $3, $4, $5, $6, $7, $8, $9)
+         on conflict (activity_id) do update set
+           namespace = excluded.namespace, name = excluded.name, uid = excluded.uid,
+           generation = excluded.generation, display_name = excluded.display_name,
+           enabled = excluded.enabled, event_type = excluded.event_type,
+           spec = excluded.spec, updated_at = now()",
+    )
+    .bind(row.activity_id)
+    .bind(&row.namespace)
+    .bind(&row.name)
+    .bind(row.uid)
+    .bind(row.generation)
+    .bind(&row.display_name)
+    .bind(row.enabled)
+    .bind(&row.event_type)
+    .bind(&row.spec)
+    .execute(connection)
+    .await
+    .map_err(Error::query("write a definition"))?;
+    Ok(MirrorWrite::Written)
+}
+
+/// Removes the row of an earlier object of the same name, of which nothing is expected any more.
+async fn replace_namesake(connection: &mut PgConnection, row: &MirrorRow) -> Result<(), Error> {
+    let replaced: Vec<(Uuid, i64)> = sqlx::query_as(
+        "delete from activity_definitions
+         where namespace = $1 and name = $2 and activity_id <> $3
+         returning activity_id, generation",
+    )
+    .bind(&row.namespace)
+    .bind(&row.name)
+    .bind(row.activity_id)
+    .fetch_all(&mut *connection)
+    .await
+    .map_err(Error::query("replace a definition of the same name"))?;
+    for (activity, generation) in replaced {
+        crate::period::withdraw(&mut *connection, activity, generation).await?;
+    }
+    Ok(())
 }

@@ -119,14 +119,18 @@ impl Store {
     }
 
     /// Marks the deliveries of a run that are still pending as failed, because nobody tries them any
-    /// more, and returns their kinds. What was tried keeps its own last error; `reason` stands in
-    /// where there is none.
-    pub async fn give_up_deliveries(&self, run: RunId, reason: &str) -> Result<Vec<String>, Error> {
-        sqlx::query_scalar(
+    /// more, and returns their sinks and kinds. What was tried keeps its own last error; `reason`
+    /// stands in where there is none.
+    pub async fn give_up_deliveries(
+        &self,
+        run: RunId,
+        reason: &str,
+    ) -> Result<Vec<(String, String)>, Error> {
+        sqlx::query_as(
             "update sink_deliveries set result = 'Failed',
                last_error = coalesce(last_error, $2), updated_at = now()
              where run_id = $1 and result = 'Pending'
-             returning kind",
+             returning sink, kind",
         )
         .bind(run.as_uuid())
         .bind(reason)

@@ -5,6 +5,7 @@ use domain::{ActivityId, RunId, RunOutcome, TriggerKey};
 use sqlx::FromRow;
 use uuid::Uuid;
 
+use crate::bounded::bounded;
 use crate::{Error, Store};
 
 /// A run that begins.
@@ -91,6 +92,8 @@ pub struct Run {
     pub error: Option<String>,
     /// The workflow that ran it.
     pub workflow_id: Option<String>,
+    /// The trace that it belongs to.
+    pub trace_id: Option<String>,
     /// What its instruction took.
     pub usage: Option<InstructionUsage>,
     /// Where it stands in the history: its nominal time, else when it began.
@@ -100,19 +103,6 @@ pub struct Run {
 /// The channel on which each run that begins or ends is announced (`LISTEN`); the payload is the
 /// activity's id.
 pub const RUNS_CHANNEL: &str = "activity_core_runs";
-
-/// An activity's runs in short.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct RunSummary {
-    /// The newest run.
-    pub latest: Option<Run>,
-    /// The newest run that has ended.
-    pub latest_ended: Option<Run>,
-    /// Expected runs that are missing.
-    pub missed: i64,
-    /// Expected runs that were left out on purpose.
-    pub skipped: i64,
-}
 
 /// A place in the history, to go on from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -124,7 +114,7 @@ pub struct PageKey {
 }
 
 #[derive(FromRow)]
-struct Row {
+pub(crate) struct Row {
     run_id: Uuid,
     activity_id: Uuid,
     activity_name: String,
@@ -135,6 +125,7 @@ struct Row {
     outcome: String,
     error: Option<String>,
     workflow_id: Option<String>,
+    trace_id: Option<String>,
     model: Option<String>,
     prompt_sha256: Option<String>,
     prompt_tokens: Option<i64>,
@@ -169,14 +160,15 @@ impl TryFrom<Row> for Run {
             outcome,
             error: row.error,
             workflow_id: row.workflow_id,
+            trace_id: row.trace_id,
             usage,
             sort_time: row.sort_time,
         })
     }
 }
 
-const COLUMNS: &str = "run_id, activity_id, activity_name, trigger_key, scheduled_for, fired_at, \
-                       completed_at, outcome, error, workflow_id, model, prompt_sha256, \
+pub(crate) const COLUMNS: &str = "run_id, activity_id, activity_name, trigger_key, scheduled_for, fired_at, \
+                       completed_at, outcome, error, workflow_id, trace_id, model, prompt_sha256, \
                        prompt_tokens, completion_tokens, instruction_milliseconds, \
                        coalesce(scheduled_for, fired_at, created_at) as sort_time";
 
@@ -194,6 +186,10 @@ impl Store {
              values ($1, $2, $3, $4, $5, $6, $7, 'Running', $8, $9, $10)
              on conflict (run_id) do update set
                fired_at = excluded.fired_at, completed_at = null, outcome = 'Running',
+               evidence = case when activity_runs.outcome <> 'Running'
+                 then coalesce(activity_runs.evidence, '[]') || jsonb_build_array(
+                   'it had been entered as ' || activity_runs.outcome
+                   || ', and began after all') end,
                error = null, workflow_id = excluded.workflow_id,
                workflow_run_id = excluded.workflow_run_id
              where activity_runs.outcome not in ('Succeeded', 'Failed')
@@ -240,37 +236,40 @@ impl Store {
         usage: &InstructionUsage,
         report: &str,
     ) -> Result<(), Error> {
-        let mut transaction = self
-            .pool
-            .begin()
-            .await
-            .map_err(Error::query("begin to record an instruction"))?;
-        sqlx::query(
-            "update activity_runs set model = $2, prompt_sha256 = $3, prompt_tokens = $4,
+        bounded("record an instruction", async {
+            let mut transaction = self
+                .pool
+                .begin()
+                .await
+                .map_err(Error::query("begin to record an instruction"))?;
+            sqlx::query(
+                "update activity_runs set model = $2, prompt_sha256 = $3, prompt_tokens = $4,
                completion_tokens = $5, instruction_milliseconds = $6
              where run_id = $1",
-        )
-        .bind(run.as_uuid())
-        .bind(&usage.model)
-        .bind(&usage.prompt_sha256)
-        .bind(usage.prompt_tokens)
-        .bind(usage.completion_tokens)
-        .bind(usage.milliseconds)
-        .execute(&mut *transaction)
-        .await
-        .map_err(Error::query("record an instruction's usage"))?;
-        sqlx::query(
-            "insert into run_reports (run_id, body) values ($1, $2) on conflict do nothing",
-        )
-        .bind(run.as_uuid())
-        .bind(report)
-        .execute(&mut *transaction)
-        .await
-        .map_err(Error::query("record a report"))?;
-        transaction
-            .commit()
+            )
+            .bind(run.as_uuid())
+            .bind(&usage.model)
+            .bind(&usage.prompt_sha256)
+            .bind(usage.prompt_tokens)
+            .bind(usage.completion_tokens)
+            .bind(usage.milliseconds)
+            .execute(&mut *transaction)
             .await
-            .map_err(Error::query("commit an instruction"))
+            .map_err(Error::query("record an instruction's usage"))?;
+            sqlx::query(
+                "insert into run_reports (run_id, body) values ($1, $2) on conflict do nothing",
+            )
+            .bind(run.as_uuid())
+            .bind(report)
+            .execute(&mut *transaction)
+            .await
+            .map_err(Error::query("record a report"))?;
+            transaction
+                .commit()
+                .await
+                .map_err(Error::query("commit an instruction"))
+        })
+        .await
     }
 
     /// The report of a run, if its instruction has been answered.
@@ -348,68 +347,29 @@ impl Store {
         rows.into_iter().map(Run::try_from).collect()
     }
 
-    /// The newest run of an activity, and how many expected ones never were.
-    pub async fn run_summary(&self, activity: ActivityId) -> Result<RunSummary, Error> {
-        let latest = self.runs(activity, None, 1).await?.pop();
-        let latest_ended = match &latest {
-            Some(run) if run.outcome == RunOutcome::Running => self.latest_ended(activity).await?,
-            other => other.clone(),
-        };
-        let (missed, skipped): (i64, i64) = sqlx::query_as(
-            "select count(*) filter (where outcome = 'Missed'),
-                    count(*) filter (where outcome <> 'Missed')
-             from activity_runs
-             where activity_id = $1
-               and outcome in ('SkippedOverlap', 'SkippedMaintenance', 'SkippedDisabled',
-                               'Missed')",
-        )
-        .bind(activity.as_uuid())
-        .fetch_one(&self.pool)
-        .await
-        .map_err(Error::query("count an activity's absent runs"))?;
-        Ok(RunSummary {
-            latest,
-            latest_ended,
-            missed,
-            skipped,
-        })
-    }
-
-    async fn latest_ended(&self, activity: ActivityId) -> Result<Option<Run>, Error> {
-        let row: Option<Row> = sqlx::query_as(sqlx::AssertSqlSafe(format!(
-            "select {COLUMNS} from activity_runs
-             where activity_id = $1 and outcome <> 'Running'
-             order by coalesce(scheduled_for, fired_at, created_at) desc, run_id desc
-             limit 1"
-        )))
-        .bind(activity.as_uuid())
-        .fetch_optional(&self.pool)
-        .await
-        .map_err(Error::query("read the newest run that has ended"))?;
-        row.map(Run::try_from).transpose()
-    }
-
-    /// The newest run of an activity whose nominal time or beginning lies in `[from, until)`.
-    pub async fn newest_run_between(
+    /// The rows of an activity's nominal times in `[from, until)`, in order of time: those that the
+    /// Schedule started or should have started, and those that made up for one.
+    pub async fn runs_at_nominal_times(
         &self,
         activity: ActivityId,
         from: DateTime<Utc>,
         until: DateTime<Utc>,
-    ) -> Result<Option<Run>, Error> {
-        let row: Option<Row> = sqlx::query_as(sqlx::AssertSqlSafe(format!(
+    ) -> Result<Vec<Run>, Error> {
+        // By the expression that the index is on; with a nominal time it is the nominal time.
+        let rows: Vec<Row> = sqlx::query_as(sqlx::AssertSqlSafe(format!(
             "select {COLUMNS} from activity_runs
              where activity_id = $1
+               and scheduled_for is not null
                and coalesce(scheduled_for, fired_at, created_at) >= $2
                and coalesce(scheduled_for, fired_at, created_at) < $3
-             order by coalesce(scheduled_for, fired_at, created_at) desc, run_id desc
-             limit 1"
+             order by coalesce(scheduled_for, fired_at, created_at), run_id"
         )))
         .bind(activity.as_uuid())
         .bind(from)
         .bind(until)
-        .fetch_optional(&self.pool)
+        .fetch_all(&self.pool)
         .await
-        .map_err(Error::query("read the run of a day"))?;
-        row.map(Run::try_from).transpose()
+        .map_err(Error::query("read the runs of nominal times"))?;
+        rows.into_iter().map(Run::try_from).collect()
     }
 }

@@ -65,7 +65,10 @@ impl Store {
     /// is pending and by several programs at once: a lock in the data base lets one go first.
     pub async fn upgrade(&self) -> Result<usize, Error> {
         let pending = self.pending().await?;
-        MIGRATOR.run(&self.pool).await.map_err(Error::Migrate)?;
+        MIGRATOR
+            .run(self.pool.unbounded())
+            .await
+            .map_err(Error::Migrate)?;
         Ok(pending)
     }
 

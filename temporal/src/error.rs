@@ -52,8 +52,14 @@ impl Error {
         self.has_code(Code::AlreadyExists)
     }
 
+    /// Whether it is the Temporal namespace that the server does not find.
+    pub(crate) fn is_about_namespace(&self) -> bool {
+        matches!(self, Self::Call { status, .. }
+            if status.message().to_ascii_lowercase().contains("namespace"))
+    }
+
     /// Whether the Temporal namespace has lost our search attributes, as an emptied one has.
-    pub(crate) fn is_missing_search_attribute(&self) -> bool {
+    pub fn is_missing_search_attribute(&self) -> bool {
         matches!(self, Self::Call { status, .. }
             if status.code() == Code::InvalidArgument
                 && status.message().contains("no mapping defined for search attribute"))

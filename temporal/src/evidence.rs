@@ -11,6 +11,7 @@ use temporalio_common::protos::temporal::api::workflowservice::v1::{
     DescribeWorkflowExecutionRequest, ListWorkflowExecutionsRequest,
 };
 
+use crate::look::instant;
 use crate::{Error, Pause, Temporal, request};
 
 impl Temporal {
@@ -64,6 +65,7 @@ impl Temporal {
             WorkflowExecutionStatus::Completed => WorkflowStatus::Completed,
             _ => WorkflowStatus::Closed,
         };
+        let started_at = latest.start_time;
         let execution = latest.execution.unwrap_or_default();
         let retrying = match status {
             WorkflowStatus::Running => self.retrying_activity(&execution).await?,
@@ -71,9 +73,29 @@ impl Temporal {
         };
         Ok(Some(WorkflowEvidence {
             id: execution.workflow_id,
+            started_at: started_at.and_then(|at| instant(at.seconds, at.nanos)),
             status,
             retrying,
         }))
+    }
+
+    /// Whether Temporal knows a workflow, running or ended. It forgets those that ended longer ago
+    /// than its retention.
+    pub async fn knows_workflow(&self, workflow_id: &str) -> Result<bool, Error> {
+        let message = DescribeWorkflowExecutionRequest {
+            namespace: self.namespace(),
+            execution: Some(WorkflowExecution {
+                workflow_id: workflow_id.to_owned(),
+                run_id: String::new(),
+            }),
+        };
+        let mut client = self.client.clone();
+        let described = WorkflowService::describe_workflow_execution(&mut client, request(message));
+        match described.await.map_err(Error::call("describe a workflow")) {
+            Ok(_) => Ok(true),
+            Err(error) if error.is_not_found() => Ok(false),
+            Err(error) => Err(error),
+        }
     }
 
     async fn retrying_activity(

@@ -7,9 +7,11 @@
 
 mod error;
 mod evidence;
+mod look;
 mod schedule;
 mod search_attributes;
 mod start;
+mod task_queue;
 
 pub use error::Error;
 pub use schedule::{
@@ -17,6 +19,7 @@ pub use schedule::{
 };
 pub use search_attributes::REQUIRED as REQUIRED_SEARCH_ATTRIBUTES;
 pub use start::{RunStart, Started};
+pub use task_queue::WorkQueue;
 
 use std::time::Duration;
 

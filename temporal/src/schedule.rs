@@ -370,7 +370,7 @@ impl Temporal {
 
 /// Takes a note apart into the pause that it explains and our digest. A pause whose note is not
 /// ours was made by somebody else.
-fn read_note(paused: bool, note: &str) -> (Pause, Option<String>) {
+pub(crate) fn read_note(paused: bool, note: &str) -> (Pause, Option<String>) {
     let (reason, ours) = match note.split_once(OURS) {
         Some((reason, ours)) => (reason.trim(), Some(ours)),
         None => (note.trim(), None),

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use chrono::{DateTime, SubsecRound as _, Utc};
 use contracts::names;
 use contracts::workflow::{RunRequest, RunTrigger};
 use domain::{ActivityId, Event, RunId, TriggerKey};
@@ -53,6 +54,23 @@ impl RunStart {
             workflow_id: names::event_workflow_id(activity, run_id),
             run_id,
             request: RunRequest::of_event(activity, event),
+        }
+    }
+
+    /// The run that makes up for a nominal time, to the second. The same time is the same run.
+    pub fn by_backfill(activity: ActivityId, activity_name: &str, nominal: DateTime<Utc>) -> Self {
+        let nominal = nominal.trunc_subsecs(0);
+        Self {
+            activity,
+            activity_name: activity_name.to_owned(),
+            workflow_id: names::backfill_workflow_id(activity, nominal),
+            run_id: RunId::of(activity, &TriggerKey::Backfill(nominal)),
+            request: RunRequest {
+                activity_id: activity.as_uuid(),
+                trigger: RunTrigger::Backfill {
+                    scheduled_for: nominal,
+                },
+            },
         }
     }
 

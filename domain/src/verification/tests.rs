@@ -69,6 +69,7 @@ fn everything_happened() -> Evidence {
         })),
         workflow: Ok(Some(WorkflowEvidence {
             id: "activity-run-1".to_owned(),
+            started_at: Some(at("07:00:00")),
             status: WorkflowStatus::Completed,
             retrying: None,
         })),
@@ -79,6 +80,7 @@ fn everything_happened() -> Evidence {
             outcome: RunOutcome::Succeeded,
             error: None,
         })),
+        absent: Ok(Vec::new()),
         progress: Ok(vec![run_id()]),
         files: Ok(vec![FileEvidence {
             name: "daily-triage-2026-11-24-7.md".to_owned(),
@@ -87,14 +89,23 @@ fn everything_happened() -> Evidence {
     }
 }
 
-fn verdict(evidence: &Evidence, condition: Condition) -> Verdict {
+fn at(text: &str) -> DateTime<Utc> {
+    format!("2026-11-24T{text}Z").parse().unwrap()
+}
+
+fn checks_at(evidence: &Evidence, now: &str) -> Vec<Check> {
     let definition = daily_triage();
     let subject = Subject {
         definition: &definition,
         date: DAY,
         time_limit: Duration::from_mins(15),
+        now: at(now),
     };
-    let checks = verify(&subject, evidence);
+    verify(&subject, evidence)
+}
+
+fn verdict(evidence: &Evidence, condition: Condition) -> Verdict {
+    let checks = checks_at(evidence, "12:00:00");
     let check = checks.iter().find(|check| check.condition == condition);
     let verdict = check.unwrap().verdict;
     assert_eq!(
@@ -192,6 +203,7 @@ fn a_workflow_that_retries_visibly_counts_and_one_that_hangs_does_not() {
     let running = |retrying: Option<&str>| Evidence {
         workflow: Ok(Some(WorkflowEvidence {
             id: "activity-run-1".to_owned(),
+            started_at: Some(at("11:44:00")),
             status: WorkflowStatus::Running,
             retrying: retrying.map(str::to_owned),
         })),
@@ -203,4 +215,127 @@ fn a_workflow_that_retries_visibly_counts_and_one_that_hangs_does_not() {
         verdict(&running(None), Condition::Workflow),
         Verdict::Failed
     );
+}
+
+/// The verdicts of the workflow, the ledger, the progress entry and the report file.
+fn verdicts(evidence: &Evidence, now: &str) -> String {
+    let checks = checks_at(evidence, now);
+    let verdicts = checks[1..5].iter().map(|check| check.verdict.as_str());
+    verdicts.collect::<Vec<_>>().join(" ")
+}
+
+fn ledger_words(evidence: &Evidence, now: &str) -> String {
+    checks_at(evidence, now)[2].detail.clone()
+}
+
+fn nothing_reported(row: Option<LedgerEvidence>) -> Evidence {
+    Evidence {
+        ledger: Ok(row),
+        progress: Ok(Vec::new()),
+        files: Ok(Vec::new()),
+        ..everything_happened()
+    }
+}
+
+#[test]
+fn a_run_in_progress_is_unknown_within_its_grace_and_failed_after() {
+    let row = LedgerEvidence {
+        run_id: run_id(),
+        scheduled_for: Some(at("07:00:00")),
+        fired_at: Some(at("07:00:01")),
+        outcome: RunOutcome::Running,
+        error: None,
+    };
+    let evidence = Evidence {
+        workflow: Ok(Some(WorkflowEvidence {
+            id: "activity-run-1".to_owned(),
+            started_at: Some(at("07:00:01")),
+            status: WorkflowStatus::Running,
+            retrying: None,
+        })),
+        ..nothing_reported(Some(row))
+    };
+    assert_eq!(
+        verdicts(&evidence, "07:15:00"),
+        "unknown unknown unknown unknown"
+    );
+    assert!(!is_verified(&checks_at(&evidence, "07:15:00")));
+    assert_eq!(
+        verdicts(&evidence, "07:15:02"),
+        "FAILED FAILED FAILED FAILED"
+    );
+    // What it has reported already is there.
+    let reported = Evidence {
+        progress: Ok(vec![run_id()]),
+        ..evidence
+    };
+    assert_eq!(
+        verdicts(&reported, "07:05:00"),
+        "unknown unknown ok unknown"
+    );
+}
+
+#[test]
+fn a_run_that_is_not_due_yet_is_unknown_and_never_ok() {
+    let evidence = nothing_reported(None);
+    assert_eq!(
+        verdicts(&evidence, "07:14:59"),
+        "ok unknown unknown unknown"
+    );
+    assert_eq!(
+        ledger_words(&evidence, "06:00:00"),
+        "the run of 2026-11-24 is not due yet: expected at 2026-11-24T07:00:00Z, missing from \
+         2026-11-24T07:15:00Z on"
+    );
+    assert_eq!(verdicts(&evidence, "07:15:00"), "ok FAILED FAILED FAILED");
+    assert_eq!(
+        ledger_words(&evidence, "07:15:00"),
+        "activity_runs has no run of 2026-11-24"
+    );
+}
+
+fn absent(outcome: RunOutcome, words: &str) -> AbsentEvidence {
+    AbsentEvidence {
+        scheduled_for: at("07:00:00"),
+        outcome,
+        words: words.to_owned(),
+    }
+}
+
+#[test]
+fn a_planned_skip_says_so_and_is_nothing_to_be_woken_up_for() {
+    let words = "left out on purpose: maintenance window upgrade: new disks (approved by Ada)";
+    let evidence = Evidence {
+        absent: Ok(vec![absent(RunOutcome::SkippedMaintenance, words)]),
+        ..nothing_reported(None)
+    };
+    assert_eq!(verdicts(&evidence, "12:00:00"), "ok n/a n/a n/a");
+    assert_eq!(
+        ledger_words(&evidence, "12:00:00"),
+        format!("no run of 2026-11-24, and none was to be: {words}")
+    );
+}
+
+#[test]
+fn a_missed_run_is_not_hidden_by_another_run_of_the_day() {
+    let missed = absent(RunOutcome::Missed, "no run of 07:00: the Schedule is gone");
+    let evidence = Evidence {
+        absent: Ok(vec![missed]),
+        ..everything_happened()
+    };
+    assert_eq!(verdicts(&evidence, "12:00:00"), "ok FAILED ok ok");
+    assert_eq!(
+        ledger_words(&evidence, "12:00:00"),
+        "no run of 07:00: the Schedule is gone"
+    );
+    let overlapped = absent(RunOutcome::SkippedOverlap, "the run before was still going");
+    let evidence = |row| Evidence {
+        absent: Ok(vec![overlapped.clone()]),
+        ..row
+    };
+    let none = evidence(nothing_reported(None));
+    assert_eq!(verdicts(&none, "12:00:00"), "ok FAILED FAILED FAILED");
+    let another = evidence(everything_happened());
+    assert_eq!(verdicts(&another, "12:00:00"), "ok ok ok ok");
+    assert!(ledger_words(&another, "12:00:00").contains("the run before was still going"));
 }

@@ -24,7 +24,7 @@ pub(super) async fn execute(
     let mirror = match plan.mirror {
         MirrorStep::Keep => MirrorResult::Synced,
         MirrorStep::Unknown => MirrorResult::Unknown,
-        MirrorStep::Write => {
+        MirrorStep::Write | MirrorStep::Enter => {
             context.leadership.check()?;
             match write_mirror(context, &desired).await {
                 Ok(()) => MirrorResult::Synced,
@@ -54,9 +54,14 @@ pub(super) async fn execute(
 /// Writes the mirror row. A row of the same activity id whose object is gone gives way: it is
 /// what a restored backup or a lost finalizer leaves behind.
 async fn write_mirror(context: &Context, desired: &Desired) -> Result<(), store::Error> {
-    let written = context.store.write_definition(&desired.mirror).await;
-    let Err(store::Error::ActivityIdTaken { namespace, name }) = written else {
-        return written.map(|_| ());
+    let put = || {
+        context
+            .store
+            .put_in_force(&desired.mirror, &desired.declared)
+    };
+    let (namespace, name) = match put().await {
+        Err(store::Error::ActivityIdTaken { namespace, name }) => (namespace, name),
+        written => return written.map(|_| ()),
     };
     let taken = Err(store::Error::ActivityIdTaken {
         namespace: namespace.clone(),
@@ -69,11 +74,7 @@ async fn write_mirror(context: &Context, desired: &Desired) -> Result<(), store:
         return taken;
     }
     remove_left_over(&context.store, desired).await?;
-    context
-        .store
-        .write_definition(&desired.mirror)
-        .await
-        .map(|_| ())
+    put().await.map(|_| ())
 }
 
 /// The object behind a mirror row, asked of the API server and not of the cache.
@@ -118,6 +119,7 @@ async fn execute_schedule(
         };
     }
     if let Some(operation) = step.operation() {
+        context.distrusted.clear(desired.definition.id);
         context
             .metrics
             .schedule_writes
@@ -194,27 +196,13 @@ pub(super) async fn clean_up(context: &Context, object: &ActivityDefinition) -> 
             object: name.clone(),
             source,
         })?;
-    let tier = object_tier(object);
-    let labels = [
-        object.namespace().unwrap_or_default(),
-        object.name_any(),
-        tier.to_owned(),
-    ];
-    let labels: Vec<&str> = labels.iter().map(String::as_str).collect();
-    // There is no series when the definition never was ready.
-    let _ = context
+    context.claims.forget(object);
+    let namespace = object.namespace().unwrap_or_default();
+    context
         .metrics
-        .definition_ready
-        .remove_label_values(&labels);
+        .definitions
+        .forget(&namespace, &object.name_any());
     Ok(())
-}
-
-/// The metric label of an object's tier.
-pub(crate) const fn object_tier(object: &ActivityDefinition) -> &'static str {
-    match object.spec.tier {
-        crds::TierSpec::Critical => "Critical",
-        crds::TierSpec::Standard => "Standard",
-    }
 }
 
 async fn delete_own_schedule(

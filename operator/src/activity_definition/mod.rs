@@ -7,9 +7,12 @@ mod execute;
 mod observe;
 mod plan;
 mod report;
+mod request;
 mod status;
 mod validate;
+mod verified;
 
+pub(crate) use observe::{cause, selects};
 pub(crate) use plan::ScheduleStep;
 pub(crate) use status::Standing;
 
@@ -25,6 +28,10 @@ use kube::{Api, ResourceExt};
 
 use crate::{Context, Error};
 
+/// How long one reconcile may take. Each of its calls has a limit of its own; this is for what they
+/// add up to.
+const DEADLINE: Duration = Duration::from_secs(30);
+
 /// Brings one definition a step closer to what it declares.
 pub(crate) async fn reconcile(
     object: Arc<ActivityDefinition>,
@@ -34,14 +41,18 @@ pub(crate) async fn reconcile(
     context.leadership.check()?;
     let namespace = object.namespace().unwrap_or_default();
     let definitions: Api<ActivityDefinition> = Api::namespaced(context.client.clone(), &namespace);
-    let action = finalizer(&definitions, FINALIZER, object, |event| async {
+    let reconciling = finalizer(&definitions, FINALIZER, object, |event| async {
         match event {
             Event::Apply(object) => apply(&context, &object).await,
             Event::Cleanup(object) => clean_up(&context, &object).await,
         }
-    })
-    .await
-    .map_err(|error| Error::Finalizer(Box::new(error)));
+    });
+    let action = match tokio::time::timeout(DEADLINE, reconciling).await {
+        Ok(done) => done.map_err(|error| Error::Finalizer(Box::new(error))),
+        Err(_) => Err(Error::Deadline {
+            seconds: DEADLINE.as_secs(),
+        }),
+    };
     timer.observe_duration();
     action
 }
@@ -49,21 +60,50 @@ pub(crate) async fn reconcile(
 async fn apply(context: &Context, object: &ActivityDefinition) -> Result<Action, Error> {
     let now = Utc::now();
     let observed = observe::observe(context, object, now).await;
-    let outcome = match validate::validate(object, &observed, context.time_limit) {
+    let (outcome, changes) = match validate::validate(object, &observed, context.time_limit) {
         Ok(desired) => {
             let plan = plan::plan(&desired, &observed);
             tracing::debug!(definition = describe(object), ?plan, "planned");
-            execute::execute(context, desired, plan).await?
+            if plan.makes_anew(&observed) && !is_declared(context, object).await? {
+                tracing::info!(
+                    definition = describe(object),
+                    "the watch is behind: the definition is gone or going"
+                );
+                return Ok(Action::await_change());
+            }
+            let changes = request::Changes::planned(&plan, &observed);
+            (execute::execute(context, desired, plan).await?, changes)
         }
-        Err(refusal) => status::Outcome::Refused(refusal),
+        Err(refusal) => (status::Outcome::Refused(refusal), request::Changes::REFUSED),
     };
-    let standing = report::report(context, object, &observed, &outcome).await?;
+    let answer = request::answer(context, object, (changes, &outcome)).await;
+    let is_unanswered = answer.is_none() && request::pending(object).is_some();
+    let standing = report::report(context, object, &observed, (&outcome, answer)).await?;
     Ok(match standing {
         Standing::Waiting => Action::requeue(retry_delay(object)),
+        Standing::Ready | Standing::Stalled if is_unanswered => {
+            Action::requeue(retry_delay(object))
+        }
         Standing::Ready | Standing::Stalled => observed
             .next_look(&outcome, now)
             .map_or_else(Action::await_change, Action::requeue),
     })
+}
+
+/// Whether the API server itself knows the object, and not as one that is going away. What is made
+/// for an object that is gone would stay for ever: nobody is left whose finalizer would remove it.
+async fn is_declared(context: &Context, object: &ActivityDefinition) -> Result<bool, Error> {
+    let namespace = object.namespace().unwrap_or_default();
+    let definitions: Api<ActivityDefinition> = Api::namespaced(context.client.clone(), &namespace);
+    let now = definitions
+        .get_opt(&object.name_any())
+        .await
+        .map_err(Error::kubernetes(
+            "read the newest version",
+            &describe(object),
+        ))?;
+    Ok(now
+        .is_some_and(|now| now.uid() == object.uid() && now.metadata.deletion_timestamp.is_none()))
 }
 
 async fn clean_up(context: &Context, object: &ActivityDefinition) -> Result<Action, Error> {

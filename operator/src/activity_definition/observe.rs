@@ -3,15 +3,20 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use crds::{ActivityDefinition, MaintenanceWindow};
+use domain::audit::WindowCause;
 use domain::{ActivityId, Window};
 use kube::ResourceExt;
 use kube::core::{Selector, SelectorExt as _};
-use store::{MirrorRow, RunSummary};
+use store::{MirrorState, RunSummary};
 
 use super::status::Outcome;
 use crate::Context;
+
+/// How long after its time a run that has not begun makes us look, so that `nextRunTime` is not in
+/// the past.
+const NEXT_RUN_SHOWN: TimeDelta = TimeDelta::seconds(4);
 
 /// What was seen of one definition's world, each part with its own failure.
 #[derive(Debug)]
@@ -20,21 +25,23 @@ pub(super) struct Observed {
     pub now: DateTime<Utc>,
     /// Temporal's Schedule; `Ok(None)` when there is none.
     pub schedule: Result<Option<temporal::Observed>, temporal::Error>,
-    /// The mirror row and since when it stands so; `Ok(None)` when there is none.
-    pub mirror: Result<Option<(MirrorRow, DateTime<Utc>)>, store::Error>,
+    /// The mirror row and what goes with it; `Ok(None)` when there is none.
+    pub mirror: Result<Option<MirrorState>, store::Error>,
     /// The runs in short.
     pub runs: Result<RunSummary, store::Error>,
     /// Another definition that claims the same activity id with better right.
     pub rival: Option<String>,
     /// The maintenance window that is open, and when that changes.
     pub maintenance: Maintenance,
+    /// Whether the Schedule failed to fire although it looks as declared.
+    pub is_distrusted: bool,
 }
 
 /// Whether a maintenance window is open.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Maintenance {
-    /// The reason of the window that is open.
-    pub open: Option<String>,
+    /// The window that is open.
+    pub open: Option<WindowCause>,
     /// When a window that selects the definition opens or closes next.
     pub next_change: Option<DateTime<Utc>>,
 }
@@ -51,7 +58,7 @@ pub(super) async fn observe(
         .unwrap_or(ActivityId::new(uuid::Uuid::nil()));
     let (schedule, mirror, runs) = tokio::join!(
         context.temporal.schedule(activity),
-        context.store.definition_since(activity),
+        context.store.mirror_state(activity),
         context.store.run_summary(activity),
     );
     Observed {
@@ -59,24 +66,39 @@ pub(super) async fn observe(
         schedule,
         mirror,
         runs,
-        rival: rival(&context.definitions.state(), object),
+        rival: rival(&claimants(context, activity), object),
         maintenance: maintenance(&context.windows.state(), object, now),
+        is_distrusted: context.distrusted.contains(activity),
     }
 }
 
 impl Observed {
     /// When to look at a definition again although nothing has told us to: when a maintenance
-    /// window opens or closes, and when the next run's grace ends. `None` is "when told".
+    /// window opens or closes, when the next run's time has passed, and when it should be decided.
+    /// `None` is "when told".
     pub(super) fn next_look(&self, outcome: &Outcome, now: DateTime<Utc>) -> Option<Duration> {
-        let verified_by = outcome
-            .definition()
-            .and_then(|definition| super::status::next_verification(definition, now));
-        [self.maintenance.next_change, verified_by]
+        let definition = outcome.definition();
+        let decided_by =
+            definition.and_then(|definition| super::verified::next_verification(definition, now));
+        // A run that begins tells us by itself, so this is for one that does not.
+        let next_run = definition
+            .and_then(|definition| super::status::next_run(definition, now))
+            .map(|next| next + NEXT_RUN_SHOWN);
+        [self.maintenance.next_change, decided_by, next_run]
             .into_iter()
             .flatten()
             .min()
             .map(|next| (next - now).to_std().unwrap_or_default() + Duration::from_secs(1))
     }
+}
+
+/// Every definition that claims the activity now, as far as the watch has told.
+fn claimants(context: &Context, activity: ActivityId) -> Vec<Arc<ActivityDefinition>> {
+    let claims = context.claims.of(activity);
+    claims
+        .iter()
+        .filter_map(|claim| context.definitions.get(claim))
+        .collect()
 }
 
 /// The definition that has the same activity id with better right: the older one, and of two
@@ -111,14 +133,7 @@ fn maintenance(
         .iter()
         .filter_map(|(window, times)| Some((times.open_until(now)?, *window)))
         .max_by_key(|(until, _)| *until)
-        .map(|(_, window)| {
-            format!(
-                "maintenance window {}: {} (approved by {})",
-                window.name_any(),
-                window.spec.reason,
-                window.spec.approved_by
-            )
-        });
+        .map(|(_, window)| cause(window));
     Maintenance {
         open,
         next_change: selecting
@@ -126,6 +141,25 @@ fn maintenance(
             .filter_map(|(_, times)| times.next_change(now))
             .min(),
     }
+}
+
+/// A window as evidence. An object from the API server has a UID.
+pub(crate) fn cause(window: &MaintenanceWindow) -> WindowCause {
+    let uid = window.uid().and_then(|uid| uid.parse().ok());
+    WindowCause {
+        uid: uid.unwrap_or_default(),
+        name: window.name_any(),
+        reason: window.spec.reason.clone(),
+        approved_by: window.spec.approved_by.clone(),
+    }
+}
+
+/// A window as pauses and conditions name it.
+pub(super) fn describe_window(window: &WindowCause) -> String {
+    format!(
+        "maintenance window {}: {} (approved by {})",
+        window.name, window.reason, window.approved_by
+    )
 }
 
 /// Whether a window selects a definition. A selector that can't be read selects nothing: the
@@ -188,7 +222,7 @@ mod tests {
         ];
         let at = |text: &str| maintenance(&windows, &object, text.parse().unwrap());
         let both = at("2026-01-01T10:30:00Z");
-        assert!(both.open.unwrap().starts_with("maintenance window long"));
+        assert_eq!(both.open.unwrap().name, "long");
         assert_eq!(
             both.next_change,
             Some("2026-01-01T11:00:00Z".parse().unwrap())

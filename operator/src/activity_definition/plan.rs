@@ -1,6 +1,7 @@
 //! Decides what to do, and leaves no choice to whoever does it.
 
 use domain::ExternalPausePolicy;
+use domain::audit::InForce;
 use temporal::{Pause, PauseOwner, ScheduleSpec};
 
 use super::observe::Observed;
@@ -49,7 +50,9 @@ impl ScheduleStep {
 pub(super) enum MirrorStep {
     /// It is as declared.
     Keep,
-    /// Write it.
+    /// The row is as declared, but something else is in force from now on.
+    Enter,
+    /// Write it, and what is in force with it.
     Write,
     /// Postgres could not be asked, so nothing is decided.
     Unknown,
@@ -65,18 +68,64 @@ pub(super) struct Plan {
     pub schedule: ScheduleStep,
 }
 
+impl Plan {
+    /// Whether something comes into being that was not there: that must not happen for an object
+    /// that is gone, and the cache may not know yet that it is.
+    pub(super) fn makes_anew(&self, observed: &Observed) -> bool {
+        let has_row = matches!(observed.mirror, Ok(Some(_)));
+        (self.mirror == MirrorStep::Write && !has_row)
+            || matches!(self.schedule, ScheduleStep::Create(_))
+    }
+}
+
 /// Compares what is declared with what was observed.
 pub(super) fn plan(desired: &Desired, observed: &Observed) -> Plan {
     Plan {
         mirror: match &observed.mirror {
             Err(_) => MirrorStep::Unknown,
-            Ok(Some((row, _))) if *row == desired.mirror => MirrorStep::Keep,
+            Ok(Some(present)) if present.row == desired.mirror => {
+                plan_period(desired, present.in_force.as_ref())
+            }
             Ok(_) => MirrorStep::Write,
         },
         schedule: match &observed.schedule {
             Err(_) => ScheduleStep::Unknown,
-            Ok(schedule) => plan_schedule(desired, schedule.as_ref()),
+            Ok(schedule) => distrust(
+                plan_schedule(desired, schedule.as_ref()),
+                desired,
+                observed.is_distrusted,
+            ),
         },
+    }
+}
+
+fn plan_period(desired: &Desired, present: Option<&InForce>) -> MirrorStep {
+    let as_declared = match present {
+        Some(present) => *present == desired.declared.in_force,
+        // Nothing was ever expected, and nothing is.
+        None => desired.declared.in_force.trigger.is_none(),
+    };
+    if as_declared {
+        MirrorStep::Keep
+    } else {
+        MirrorStep::Enter
+    }
+}
+
+/// A Schedule that looks as declared and did not fire is written anew: somebody may have edited it
+/// and left the note.
+fn distrust(step: ScheduleStep, desired: &Desired, is_distrusted: bool) -> ScheduleStep {
+    match (step, &desired.schedule) {
+        (
+            ScheduleStep::Keep {
+                paused_externally: None,
+            },
+            Some(spec),
+        ) if is_distrusted => ScheduleStep::Replace {
+            spec: spec.clone(),
+            paused_externally: None,
+        },
+        (step, _) => step,
     }
 }
 

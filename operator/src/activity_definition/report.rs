@@ -1,7 +1,8 @@
 //! Says what became of a reconcile: one status write, one Event per change, metrics.
 
-use crds::condition::types;
-use crds::{ActivityDefinition, ActivityDefinitionStatus};
+use crds::condition::{reasons, types};
+use crds::{ActivityDefinition, ActivityDefinitionStatus, HandledReconcile};
+use domain::Trigger;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::api::{Patch, PatchParams};
 use kube::runtime::events::{Event, EventType};
@@ -9,7 +10,9 @@ use kube::{Api, Resource, ResourceExt};
 use serde_json::json;
 
 use super::observe::Observed;
-use super::status::{Outcome, Standing, status};
+use super::status::{Outcome, ScheduleResult, Standing, status};
+use super::verified::{are_reports_missing, is_run_missing};
+use crate::definition_metrics::Gauges;
 use crate::{Context, Error};
 
 /// Writes the status if it changed, publishes what changed, and counts.
@@ -17,16 +20,22 @@ pub(super) async fn report(
     context: &Context,
     object: &ActivityDefinition,
     observed: &Observed,
-    outcome: &Outcome,
+    (outcome, answer): (&Outcome, Option<HandledReconcile>),
 ) -> Result<Standing, Error> {
     let (mut status, standing) = status(object, observed, outcome);
+    status.last_handled_reconcile = answer.or(status.last_handled_reconcile);
+    let mut owed = Ok(standing);
     if standing == Standing::Ready {
-        status.last_handled_trigger = carry_out_trigger(context, object, outcome).await;
+        match carry_out_trigger(context, object, outcome).await {
+            Ok(handled) => status.last_handled_trigger = handled,
+            // The status is written all the same, and the start is tried again.
+            Err(error) => owed = Err(error),
+        }
     }
-    count(context, object, standing);
+    measure(context, object, observed, (outcome, standing));
     let before = object.status.clone().unwrap_or_default();
     if status == before {
-        return Ok(standing);
+        return owed;
     }
     context.leadership.check()?;
     write(context, object, &status).await?;
@@ -35,16 +44,17 @@ pub(super) async fn report(
             publish(context, object, condition).await;
         }
     }
-    Ok(standing)
+    owed
 }
 
 /// Starts the run that the annotation asks for, once per request id, and returns the id of the
-/// last request that was carried out. The workflow id makes a repetition harmless.
+/// last request that was carried out. The workflow id makes a repetition harmless. An error is one
+/// that another try may overcome.
 async fn carry_out_trigger(
     context: &Context,
     object: &ActivityDefinition,
     outcome: &Outcome,
-) -> Option<String> {
+) -> Result<Option<String>, Error> {
     let handled = object
         .status
         .as_ref()
@@ -54,7 +64,7 @@ async fn carry_out_trigger(
         .get(contracts::names::TRIGGER_ANNOTATION)
         .filter(|requested| !requested.is_empty() && Some(*requested) != handled.as_ref());
     let (Some(request_id), Some(definition)) = (requested, outcome.definition()) else {
-        return handled;
+        return Ok(handled);
     };
     let start = temporal::RunStart::by_request(definition.id, &definition.name, request_id);
     match context.temporal.start_run(&start).await {
@@ -65,8 +75,12 @@ async fn carry_out_trigger(
                 run_id = %start.run_id,
                 "started a run as asked by the annotation"
             );
-            Some(request_id.clone())
+            Ok(Some(request_id.clone()))
         }
+        Err(source) if !source.is_permanent() => Err(Error::StartRun {
+            object: super::describe(object),
+            source,
+        }),
         Err(error) => {
             tracing::warn!(
                 definition = super::describe(object),
@@ -74,26 +88,53 @@ async fn carry_out_trigger(
                 error = runtime::describe(&error),
                 "unable to start the run that the annotation asks for"
             );
-            handled
+            Ok(handled)
         }
     }
 }
 
-fn count(context: &Context, object: &ActivityDefinition, standing: Standing) {
+/// Brings the metrics of a definition up to date.
+fn measure(
+    context: &Context,
+    object: &ActivityDefinition,
+    observed: &Observed,
+    (outcome, standing): (&Outcome, Standing),
+) {
     context
         .metrics
         .reconciles
         .with_label_values(&[standing.as_str()])
         .inc();
-    context
-        .metrics
-        .definition_ready
-        .with_label_values(&[
-            object.namespace().unwrap_or_default().as_str(),
-            object.name_any().as_str(),
-            super::execute::object_tier(object),
-        ])
-        .set(i64::from(standing == Standing::Ready));
+    let definition = outcome.definition();
+    let runs = observed.runs.as_ref().ok();
+    let judged = definition.zip(runs);
+    let is_cron = definition.is_some_and(|found| matches!(found.trigger, Trigger::Cron(_)));
+    let schedule = match outcome {
+        Outcome::Refused(_) => None,
+        Outcome::Executed { schedule, .. } => Some(schedule),
+    };
+    let is_missing = match (schedule, &observed.schedule) {
+        // What could not be looked at stays as it was last seen.
+        (_, Err(_)) => None,
+        (Some(ScheduleResult::Failed { .. } | ScheduleResult::NotTried), Ok(None)) => Some(is_cron),
+        (_, Ok(_)) => Some(false),
+    };
+    let paused = match schedule {
+        Some(ScheduleResult::Unknown) | None => None,
+        Some(schedule) => Some(matches!(schedule, ScheduleResult::PausedExternally(_))),
+    };
+    context.metrics.definitions.set(
+        object,
+        Gauges {
+            ready: standing == Standing::Ready,
+            schedule_missing: is_missing,
+            schedule_paused: paused,
+            run_missing: judged.map(|(definition, runs)| is_run_missing(definition, runs)),
+            reports_missing: judged
+                .map(|(definition, _)| are_reports_missing(definition, observed)),
+            maintenance_active: observed.maintenance.open.is_some(),
+        },
+    );
 }
 
 async fn write(
@@ -138,6 +179,10 @@ fn has_turned(condition: &Condition, before: &ActivityDefinitionStatus) -> bool 
 async fn publish(context: &Context, object: &ActivityDefinition, condition: &Condition) {
     // Reconciling and Stalled say the same as Ready, seen from another side.
     if [types::RECONCILING, types::STALLED].contains(&condition.type_.as_str()) {
+        return;
+    }
+    // The audit publishes one for each missed run, not only for the first in a row.
+    if condition.reason == reasons::RUN_MISSED {
         return;
     }
     let event = Event {

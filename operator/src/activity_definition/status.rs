@@ -5,11 +5,12 @@ use chrono::{DateTime, SubsecRound, Utc};
 use contracts::names;
 use crds::condition::{reasons, types};
 use crds::{ActivityDefinition, ActivityDefinitionStatus, LastRun};
-use domain::{Definition, RunOutcome, Trigger};
-use store::{Run, RunSummary};
+use domain::{Definition, Trigger};
+use store::Run;
 
-use super::observe::Observed;
+use super::observe::{Observed, describe_window};
 use super::validate::Refusal;
+use super::verified::verified;
 use crate::condition::condition;
 
 /// How a reconcile came out.
@@ -172,6 +173,7 @@ pub(super) fn status(
         missed_runs: runs.map_or(before.missed_runs, |runs| Some(runs.missed)),
         skipped_runs: runs.map_or(before.skipped_runs, |runs| Some(runs.skipped)),
         last_handled_trigger: before.last_handled_trigger.clone(),
+        last_handled_reconcile: before.last_handled_reconcile.clone(),
         conditions: conditions
             .into_iter()
             .map(|finding| {
@@ -284,7 +286,7 @@ fn synced_schedule(definition: &Definition, observed: &Observed) -> Finding {
         Trigger::Cron(_) => match &observed.maintenance.open {
             Some(window) => (
                 reasons::SUSPENDED,
-                format!("the Schedule is paused by {window}"),
+                format!("the Schedule is paused by {}", describe_window(window)),
             ),
             None => (reasons::SYNCED, "the Schedule is as declared".to_owned()),
         },
@@ -349,28 +351,11 @@ fn summarize(
 }
 
 /// The next time at which the clock starts a run; `None` while nothing does.
-fn next_run(definition: &Definition, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
+pub(super) fn next_run(definition: &Definition, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
     match &definition.trigger {
         Trigger::Cron(cron) if definition.enabled => cron.schedule.next_after(now),
         _ => None,
     }
-}
-
-/// When the next expected run's grace ends, so that its absence can be told.
-pub(super) fn next_verification(
-    definition: &Definition,
-    now: DateTime<Utc>,
-) -> Option<DateTime<Utc>> {
-    let Trigger::Cron(cron) = &definition.trigger else {
-        return None;
-    };
-    if !definition.enabled {
-        return None;
-    }
-    let grace = chrono::Duration::from_std(definition.grace).ok()?;
-    cron.schedule
-        .next_after(now - grace)
-        .map(|next| next + grace)
 }
 
 fn last_run(run: &Run) -> LastRun {
@@ -385,98 +370,6 @@ fn last_run(run: &Run) -> LastRun {
 
 /// Whether the last expected run is proven.
 fn run_finding(definition: Option<&Definition>, observed: &Observed) -> Finding {
-    let condition =
-        |status, reason, message: String| finding(types::RUN_VERIFIED, status, reason, message);
-    let runs = match (&observed.runs, definition) {
-        (Err(error), _) => {
-            return condition(
-                "Unknown",
-                reasons::POSTGRES_UNAVAILABLE,
-                runtime::describe(error),
-            );
-        }
-        (Ok(runs), _) => runs,
-    };
-    if let Some(missing) = definition.and_then(|definition| missing_run(definition, observed, runs))
-    {
-        return condition(
-            "False",
-            reasons::RUN_MISSED,
-            format!(
-                "the run of {} is missing; see `actcore verify`",
-                contracts::workflow::format_time(missing)
-            ),
-        );
-    }
-    // A run that is still going proves nothing yet, and disproves nothing: until it ends, the one
-    // before it speaks.
-    let Some(latest) = runs.latest_ended.as_ref().or(runs.latest.as_ref()) else {
-        return condition(
-            "Unknown",
-            reasons::NO_RUN_EXPECTED,
-            "no run was expected yet".to_owned(),
-        );
-    };
-    let what = format!("run {} ({})", latest.run_id, latest.trigger_key);
-    match latest.outcome {
-        RunOutcome::Succeeded => {
-            condition("True", reasons::RUN_SUCCEEDED, format!("{what} succeeded"))
-        }
-        RunOutcome::Running => condition(
-            "Unknown",
-            reasons::RUN_IN_PROGRESS,
-            format!("{what} is running"),
-        ),
-        RunOutcome::SkippedOverlap
-        | RunOutcome::SkippedMaintenance
-        | RunOutcome::SkippedDisabled => condition(
-            "True",
-            reasons::SUSPENDED,
-            format!("{what} was left out on purpose: {}", latest.outcome),
-        ),
-        RunOutcome::Missed => condition("False", reasons::RUN_MISSED, format!("{what} is missing")),
-        RunOutcome::Failed => condition(
-            "False",
-            reasons::RUN_FAILED,
-            format!(
-                "{what} failed: {}",
-                latest
-                    .error
-                    .as_deref()
-                    .unwrap_or("the ledger says no reason")
-            ),
-        ),
-    }
-}
-
-/// The last expected time whose grace is over and for which nothing in the ledger stands. Times
-/// before the definition came into force as it is were never expected.
-fn missing_run(
-    definition: &Definition,
-    observed: &Observed,
-    runs: &RunSummary,
-) -> Option<DateTime<Utc>> {
-    let Trigger::Cron(cron) = &definition.trigger else {
-        return None;
-    };
-    let Ok(Some((_, in_force_since))) = &observed.mirror else {
-        return None;
-    };
-    if !definition.enabled || observed.maintenance.open.is_some() {
-        return None;
-    }
-    let grace = chrono::Duration::from_std(definition.grace).ok()?;
-    let until = observed.now - grace;
-    // Looking back a year at most finds the last time of every cron that matters, and a cron
-    // that fires each second is not unrolled over more than its last hour.
-    let last_expected = [chrono::Duration::hours(1), chrono::Duration::days(366)]
-        .into_iter()
-        .find_map(|span| {
-            let from = (until - span).max(*in_force_since);
-            cron.schedule.occurrences(from, until).last().copied()
-        })?;
-    let newest = runs.latest.as_ref().and_then(|run| run.scheduled_for);
-    newest
-        .is_none_or(|newest| newest < last_expected)
-        .then_some(last_expected)
+    let (status, reason, message) = verified(definition, observed);
+    finding(types::RUN_VERIFIED, status, reason, message)
 }

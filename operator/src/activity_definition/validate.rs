@@ -3,13 +3,14 @@
 use std::time::Duration;
 
 use crds::ActivityDefinition;
+use domain::audit::{InForce, PeriodState};
 use domain::{Definition, InvalidDefinition, Trigger};
 use kube::ResourceExt;
-use store::MirrorRow;
+use store::{Declared, MirrorRow};
 use temporal::{Pause, PauseOwner, ScheduleAction, ScheduleSpec};
 use uuid::Uuid;
 
-use super::observe::Observed;
+use super::observe::{Observed, describe_window};
 
 /// Why a definition is not carried out.
 #[derive(Debug, Clone, PartialEq)]
@@ -48,6 +49,8 @@ pub(super) struct Desired {
     pub schedule: Option<ScheduleSpec>,
     /// The mirror row.
     pub mirror: MirrorRow,
+    /// What the audit goes by.
+    pub declared: Declared,
 }
 
 /// Validates an object against what was observed around it.
@@ -100,11 +103,32 @@ pub(super) fn validate(
         // A spec that was read from JSON can be written as JSON.
         spec: serde_json::to_value(&object.spec).unwrap_or_default(),
     };
+    let declared = Declared {
+        in_force: in_force(&definition, observed),
+        grace: definition.grace,
+    };
     Ok(Desired {
         definition,
         schedule,
         mirror,
+        declared,
     })
+}
+
+/// What is expected of the clock from now on. It is paused for the same reasons as the Schedule.
+fn in_force(definition: &Definition, observed: &Observed) -> InForce {
+    let Trigger::Cron(trigger) = &definition.trigger else {
+        return InForce::WITHDRAWN;
+    };
+    let state = match &observed.maintenance.open {
+        _ if !definition.enabled => PeriodState::Disabled,
+        Some(window) => PeriodState::Maintenance(window.clone()),
+        None => PeriodState::Active,
+    };
+    InForce {
+        trigger: Some(trigger.clone()),
+        state,
+    }
 }
 
 fn declared_pause(definition: &Definition, observed: &Observed) -> Pause {
@@ -117,9 +141,9 @@ fn declared_pause(definition: &Definition, observed: &Observed) -> Pause {
     observed
         .maintenance
         .open
-        .clone()
-        .map_or(Pause::No, |reason| Pause::Because {
+        .as_ref()
+        .map_or(Pause::No, |window| Pause::Because {
             owner: PauseOwner::Maintenance,
-            reason,
+            reason: describe_window(window),
         })
 }

@@ -26,6 +26,13 @@ pub(super) struct Certificate {
     pub renew_at: DateTime<Utc>,
 }
 
+impl Certificate {
+    /// When it ends.
+    pub(super) fn expires_at(&self) -> DateTime<Utc> {
+        self.renew_at + (LIFETIME - RENEW_AFTER)
+    }
+}
+
 impl std::fmt::Debug for Certificate {
     /// Without the key.
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -117,6 +124,7 @@ mod tests {
         let now = Utc::now();
         let certificate = make(&["localhost".to_owned()], None, now).unwrap();
         assert_eq!(certificate.renew_at, now + RENEW_AFTER);
+        assert_eq!(certificate.expires_at(), now + LIFETIME);
         assert!(RENEW_AFTER < LIFETIME);
     }
 

@@ -83,18 +83,26 @@ fn secret(present: Option<&Secret>, certificate: &Certificate) -> Secret {
         (CHAIN, &certificate.chain),
         (KEY, &certificate.key),
     ];
-    let annotations = [(
-        RENEW_AT_ANNOTATION.to_owned(),
-        contracts::workflow::format_time(certificate.renew_at),
-    )];
-    Secret {
-        metadata: ObjectMeta {
+    // What is there is filled and nothing else of it is changed: the chart makes it, empty, with
+    // labels of its own, and the type of a Secret can't be changed.
+    let mut metadata = present.map_or_else(
+        || ObjectMeta {
             name: Some(SECRET_NAME.to_owned()),
-            annotations: Some(annotations.into()),
-            resource_version: present.and_then(ResourceExt::resource_version),
             ..ObjectMeta::default()
         },
-        type_: Some("kubernetes.io/tls".to_owned()),
+        |present| present.metadata.clone(),
+    );
+    metadata.managed_fields = None;
+    metadata.annotations.get_or_insert_default().insert(
+        RENEW_AT_ANNOTATION.to_owned(),
+        contracts::workflow::format_time(certificate.renew_at),
+    );
+    Secret {
+        metadata,
+        type_: present.map_or_else(
+            || Some("kubernetes.io/tls".to_owned()),
+            |present| present.type_.clone(),
+        ),
         data: Some(
             data.into_iter()
                 .map(|(name, text)| (name.to_owned(), ByteString(text.clone().into_bytes())))
@@ -118,4 +126,40 @@ fn read(secret: &Secret) -> Option<Certificate> {
             .parse()
             .ok()?,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_charts_empty_secret_is_filled_and_keeps_its_labels_and_type() {
+        let certificate = make(&["localhost".to_owned()], None, Utc::now()).unwrap();
+        let labels = [("app.kubernetes.io/managed-by".to_owned(), "Helm".to_owned())];
+        let empty = Secret {
+            metadata: ObjectMeta {
+                name: Some(SECRET_NAME.to_owned()),
+                labels: Some(labels.into()),
+                resource_version: Some("7".to_owned()),
+                ..ObjectMeta::default()
+            },
+            type_: Some("Opaque".to_owned()),
+            ..Secret::default()
+        };
+        assert_eq!(read(&empty), None);
+        let filled = secret(Some(&empty), &certificate);
+        assert_eq!(filled.metadata.labels, empty.metadata.labels);
+        assert_eq!(filled.metadata.resource_version, Some("7".to_owned()));
+        assert_eq!(filled.type_, empty.type_);
+        assert_eq!(
+            read(&filled).map(|kept| kept.chain),
+            Some(certificate.chain)
+        );
+        assert_eq!(
+            secret(None, &make(&[], None, Utc::now()).unwrap())
+                .type_
+                .as_deref(),
+            Some("kubernetes.io/tls")
+        );
+    }
 }

@@ -23,6 +23,7 @@ use chrono::Utc;
 use kube::Client;
 use kube::api::DynamicObject;
 use kube::core::admission::{AdmissionRequest, AdmissionResponse, AdmissionReview};
+use prometheus::IntGauge;
 use runtime::Shutdown;
 
 use crate::Arguments;
@@ -41,6 +42,7 @@ const RETRY_INTERVAL: Duration = Duration::from_secs(10);
 pub(crate) async fn run(
     client: Client,
     arguments: &Arguments,
+    expiry: IntGauge,
     shutdown: &Shutdown,
 ) -> anyhow::Result<()> {
     let Some(address) = arguments.webhook_bind_addr else {
@@ -52,6 +54,7 @@ pub(crate) async fn run(
     let Some((certificate, tls)) = first_certificate(&credentials, &target, shutdown).await else {
         return Ok(());
     };
+    expiry.set(certificate.expires_at().timestamp());
     let server = serve(address, tls.clone(), arguments.time_limit(), shutdown);
     let upkeep = Upkeep {
         client,
@@ -59,6 +62,7 @@ pub(crate) async fn run(
         target,
         tls,
         serving: certificate,
+        expiry,
     };
     tokio::try_join!(server, upkeep.run(shutdown))?;
     Ok(())
@@ -105,6 +109,8 @@ struct Upkeep {
     target: Target,
     tls: RustlsConfig,
     serving: Certificate,
+    /// When what is served ends, as a metric.
+    expiry: IntGauge,
 }
 
 impl Upkeep {
@@ -139,6 +145,7 @@ impl Upkeep {
                 .await
                 .context("unable to use the webhook's new certificate")?;
             tracing::info!("serving the webhook with a new certificate");
+            self.expiry.set(current.expires_at().timestamp());
             self.serving = current;
         }
         configuration::apply(&self.client, &self.target, &self.serving.authorities).await

@@ -1,6 +1,6 @@
-use chrono::{DateTime, Utc};
+use chrono::DateTime;
 use serde_json::{Value, json};
-use store::{MirrorRow, RunSummary};
+use store::{MirrorState, RunSummary};
 
 use super::super::observe::Maintenance;
 use super::super::validate::validate;
@@ -29,11 +29,14 @@ fn nothing() -> Observed {
         runs: Ok(RunSummary {
             latest: None,
             latest_ended: None,
+            newest_expected: None,
+            reported: None,
             missed: 0,
             skipped: 0,
         }),
         rival: None,
         maintenance: Maintenance::default(),
+        is_distrusted: false,
     }
 }
 
@@ -61,8 +64,59 @@ fn schedule_of(spec: &ScheduleSpec) -> temporal::Observed {
     }
 }
 
-fn mirror_of(desired: &Desired) -> (MirrorRow, DateTime<Utc>) {
-    (desired.mirror.clone(), DateTime::UNIX_EPOCH)
+fn mirror_of(desired: &Desired) -> MirrorState {
+    MirrorState {
+        row: desired.mirror.clone(),
+        since: DateTime::UNIX_EPOCH,
+        in_force: Some(desired.declared.in_force.clone()),
+    }
+}
+
+/// The window "upgrade".
+fn upgrade() -> Maintenance {
+    Maintenance {
+        open: Some(domain::audit::WindowCause {
+            uid: uuid::Uuid::nil(),
+            name: "upgrade".to_owned(),
+            reason: "new disks".to_owned(),
+            approved_by: "Ada".to_owned(),
+        }),
+        next_change: None,
+    }
+}
+
+#[test]
+fn what_is_in_force_is_entered_when_it_changes_and_only_then() {
+    let before = desired(cron(), Maintenance::default());
+    let in_window = desired(cron(), upgrade());
+    assert_eq!(
+        plan(&in_window, &settled(&before)).mirror,
+        MirrorStep::Enter
+    );
+    assert_eq!(
+        plan(&before, &settled(&in_window)).mirror,
+        MirrorStep::Enter
+    );
+    assert_eq!(
+        plan(&in_window, &settled(&in_window)).mirror,
+        MirrorStep::Keep
+    );
+    let by_hand = desired(json!({}), Maintenance::default());
+    let mut never = settled(&by_hand);
+    if let Ok(Some(mirror)) = &mut never.mirror {
+        mirror.in_force = None;
+    }
+    assert_eq!(plan(&by_hand, &never).mirror, MirrorStep::Keep);
+}
+
+#[test]
+fn a_schedule_that_did_not_fire_is_written_anew_although_it_looks_as_declared() {
+    let desired = desired(cron(), Maintenance::default());
+    let observed = Observed {
+        is_distrusted: true,
+        ..settled(&desired)
+    };
+    assert!(is_replaced(&plan(&desired, &observed).schedule));
 }
 
 fn schedule_step(desired: &Desired, schedule: temporal::Observed) -> ScheduleStep {
@@ -184,11 +238,7 @@ fn a_disabled_definition_and_an_open_window_pause_and_resume() {
     spec["enabled"] = json!(false);
     let enabled = desired(cron(), Maintenance::default());
     let disabled = desired(spec, Maintenance::default());
-    let window = Maintenance {
-        open: Some("upgrade".to_owned()),
-        next_change: None,
-    };
-    let in_window = desired(cron(), window);
+    let in_window = desired(cron(), upgrade());
     let running = schedule_of(enabled.schedule.as_ref().unwrap());
     for paused in [&disabled, &in_window] {
         assert!(is_replaced(&schedule_step(paused, running.clone())));
