@@ -1,12 +1,17 @@
-//! The envelopes in which events come: ours, and CloudEvents 1.0 as structured JSON.
-//!
-//! Sources: the runbook's envelope `{event_id, type, source, occurred_at, subject, trace_id,
-//! payload}`, and the CloudEvents 1.0.2 JSON format, section 3.
+//! The envelopes in which events come: ours, `{event_id, type, source, occurred_at, subject,
+//! trace_id, payload}`, and CloudEvents 1.0 in its structured and binary modes.
+
+mod cloud_event;
+
+use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
 use domain::Event;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+
+use crate::trace_context::{self, TRACEPARENT};
+use cloud_event::Mode;
 
 /// The largest event that is read, in bytes: NATS' default limit for a message.
 pub const MAXIMUM_BYTES: usize = 1024 * 1024;
@@ -32,6 +37,28 @@ pub enum InvalidEnvelope {
     /// A CloudEvent of another version.
     #[error("specversion is \"{0}\"; only CloudEvents 1.0 are read")]
     SpecVersion(String),
+    /// CloudEvents in another format, or several of them.
+    #[error(
+        "the content type is \"{0}\"; publish each CloudEvent as a message of its own, as \
+         application/cloudevents+json or in binary mode"
+    )]
+    Format(String),
+    /// A header of a CloudEvent in binary mode is missing or unreadable.
+    #[error("the header {name} {problem}")]
+    Header {
+        /// Its name.
+        name: String,
+        /// What is wrong with it.
+        problem: &'static str,
+    },
+    /// An attribute of a CloudEvent is unreadable.
+    #[error("{name} {problem}")]
+    Attribute {
+        /// Its name.
+        name: &'static str,
+        /// What is wrong with it.
+        problem: String,
+    },
     /// An empty field.
     #[error("{0} is empty; it must identify the event")]
     Empty(&'static str),
@@ -60,35 +87,61 @@ pub struct Envelope {
     pub payload: Value,
 }
 
-/// A CloudEvent 1.0 in structured mode.
-#[derive(Debug, Clone, Deserialize)]
-struct CloudEvent {
-    specversion: String,
-    id: String,
-    #[serde(rename = "type")]
-    event_type: String,
-    source: String,
-    time: Option<DateTime<Utc>>,
-    subject: Option<String>,
-    /// The distributed-tracing extension; its second field is the trace id.
-    traceparent: Option<String>,
-    #[serde(default)]
-    data: Value,
+/// The headers that came with an event. A name's case does not matter, and where a name comes
+/// several times the first counts.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Headers(BTreeMap<String, String>);
+
+impl Headers {
+    /// The value of a header.
+    pub fn get(&self, name: &str) -> Option<&str> {
+        let name = name.to_ascii_lowercase();
+        self.0.get(&name).map(String::as_str)
+    }
 }
 
-/// Reads an event from either envelope. `received_at` stands in for a CloudEvent's `time`, which
-/// is optional there.
-pub fn parse(bytes: &[u8], received_at: DateTime<Utc>) -> Result<Event, InvalidEnvelope> {
-    if bytes.len() > MAXIMUM_BYTES {
-        return Err(InvalidEnvelope::TooLarge { size: bytes.len() });
+impl<N: AsRef<str>, V: Into<String>> FromIterator<(N, V)> for Headers {
+    fn from_iter<I: IntoIterator<Item = (N, V)>>(headers: I) -> Self {
+        let mut map = BTreeMap::new();
+        for (name, value) in headers {
+            map.entry(name.as_ref().to_ascii_lowercase())
+                .or_insert_with(|| value.into());
+        }
+        Self(map)
     }
-    let value: Value = serde_json::from_slice(bytes).map_err(InvalidEnvelope::NotJson)?;
-    let event = if value.get("specversion").is_some() {
-        from_cloud_event(value, received_at)?
-    } else {
-        serde_json::from_value::<Envelope>(value)
-            .map_err(InvalidEnvelope::Shape)?
-            .into()
+}
+
+/// An event as it came.
+#[derive(Debug, Clone, Copy)]
+pub struct Received<'event> {
+    /// The message.
+    pub body: &'event [u8],
+    /// Its headers.
+    pub headers: &'event Headers,
+    /// When the stream took it in. It stands in for a CloudEvent's `time`, which is optional.
+    pub at: DateTime<Utc>,
+}
+
+/// Reads an event from any of the envelopes. Where the envelope names no trace, a `traceparent`
+/// among the headers does.
+pub fn read(received: &Received<'_>) -> Result<Event, InvalidEnvelope> {
+    let size = received.body.len();
+    if size > MAXIMUM_BYTES {
+        return Err(InvalidEnvelope::TooLarge { size });
+    }
+    let mut event = match cloud_event::mode(received.headers)? {
+        Some(Mode::Binary) => cloud_event::binary(received)?,
+        Some(Mode::Structured) => cloud_event::structured(json(received.body)?, received.at)?,
+        None => {
+            let value = json(received.body)?;
+            if value.get("specversion").is_some() {
+                cloud_event::structured(value, received.at)?
+            } else {
+                serde_json::from_value::<Envelope>(value)
+                    .map_err(InvalidEnvelope::Shape)?
+                    .into()
+            }
+        }
     };
     for (name, value) in [
         ("event_id", &event.event_id),
@@ -99,7 +152,26 @@ pub fn parse(bytes: &[u8], received_at: DateTime<Utc>) -> Result<Event, InvalidE
             return Err(InvalidEnvelope::Empty(name));
         }
     }
+    if event.trace_id.as_deref().is_none_or(str::is_empty) {
+        let traceparent = received.headers.get(TRACEPARENT);
+        event.trace_id = traceparent
+            .and_then(trace_context::trace_id)
+            .map(str::to_owned);
+    }
     Ok(event)
+}
+
+/// Reads an event that came without headers.
+pub fn parse(body: &[u8], received_at: DateTime<Utc>) -> Result<Event, InvalidEnvelope> {
+    read(&Received {
+        body,
+        headers: &Headers::default(),
+        at: received_at,
+    })
+}
+
+fn json(body: &[u8]) -> Result<Value, InvalidEnvelope> {
+    serde_json::from_slice(body).map_err(InvalidEnvelope::NotJson)
 }
 
 impl From<Envelope> for Event {
@@ -114,27 +186,6 @@ impl From<Envelope> for Event {
             payload: envelope.payload,
         }
     }
-}
-
-fn from_cloud_event(value: Value, received_at: DateTime<Utc>) -> Result<Event, InvalidEnvelope> {
-    let event: CloudEvent = serde_json::from_value(value).map_err(InvalidEnvelope::Shape)?;
-    if event.specversion != "1.0" {
-        return Err(InvalidEnvelope::SpecVersion(event.specversion));
-    }
-    let trace_id = event
-        .traceparent
-        .as_deref()
-        .and_then(|parent| parent.split('-').nth(1))
-        .map(str::to_owned);
-    Ok(Event {
-        event_id: event.id,
-        event_type: event.event_type,
-        source: event.source,
-        occurred_at: event.time.unwrap_or(received_at),
-        subject: event.subject,
-        trace_id,
-        payload: event.data,
-    })
 }
 
 #[cfg(test)]
@@ -181,6 +232,25 @@ mod tests {
         );
         assert_eq!(event.occurred_at, DateTime::UNIX_EPOCH);
         assert_eq!(event.payload["tier"], "pro");
+    }
+
+    #[test]
+    fn a_header_names_the_trace_where_the_envelope_names_none() {
+        let traceparent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+        let headers = [("Traceparent", traceparent)].into_iter().collect();
+        let trace = |envelope: &Value| {
+            let body = envelope.to_string();
+            let received = Received {
+                body: body.as_bytes(),
+                headers: &headers,
+                at: DateTime::UNIX_EPOCH,
+            };
+            read(&received).unwrap().trace_id.unwrap()
+        };
+        let mut envelope = runbook_envelope();
+        assert_eq!(trace(&envelope), "4bf92f3577b34da6a3ce929d0e0e4736");
+        envelope["trace_id"] = json!("");
+        assert_eq!(trace(&envelope), "0af7651916cd43dd8448eb211c80319c");
     }
 
     #[test]

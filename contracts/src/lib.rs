@@ -10,4 +10,5 @@ pub mod names;
 pub mod rest;
 pub mod state_hub;
 pub mod step;
+pub mod trace_context;
 pub mod workflow;

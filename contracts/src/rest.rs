@@ -1,5 +1,9 @@
 //! The bodies of the REST API, to the letter of the reference runbook.
 
+mod event_type;
+mod feedback;
+mod verification;
+
 use std::fmt;
 use std::marker::PhantomData;
 
@@ -10,6 +14,10 @@ use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Map, Value};
 use utoipa::ToSchema;
 use uuid::Uuid;
+
+pub use event_type::{EventType, EventTypeUpdate, NewEventType, PayloadValidation};
+pub use feedback::{Feedback, FeedbackKind, FeedbackList, NewFeedback, Note};
+pub use verification::{Verification, VerificationCheck, VerificationResult, VerificationVerdict};
 
 /// The body of `POST /activity-definitions/`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
@@ -338,6 +346,8 @@ pub struct Run {
     pub error: Option<String>,
     /// The workflow that ran it.
     pub workflow_id: Option<String>,
+    /// The trace (W3C trace context) that it belongs to.
+    pub trace_id: Option<String>,
     /// What its instruction took, if it had one that was answered.
     pub usage: Option<InstructionUsage>,
 }
@@ -393,24 +403,6 @@ pub struct Delivery {
     pub last_error: Option<String>,
     /// When it last changed.
     pub updated_at: DateTime<Utc>,
-}
-
-/// A type of event.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
-pub struct EventType {
-    /// The type, for example `user.created`.
-    #[schema(example = "user.created")]
-    pub name: String,
-    /// The Kubernetes namespace of the custom resource.
-    pub namespace: String,
-    /// What the event means and who publishes it.
-    pub description: Option<String>,
-    /// The JSON Schema of the payload; null when any payload is accepted.
-    #[schema(value_type = Option<Object>)]
-    pub schema: Option<Value>,
-    /// What becomes of an event that breaks the schema: Enforce or Warn.
-    #[schema(example = "Warn")]
-    pub validation: String,
 }
 
 #[cfg(test)]

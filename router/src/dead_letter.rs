@@ -16,9 +16,9 @@ use chrono::{DateTime, Utc};
 use contracts::dead_letter::{self, Reason, headers};
 use contracts::names;
 use contracts::workflow::format_time;
+use routing::Problem;
 use runtime::describe;
 
-use crate::decide::Problem;
 use crate::gate::{Attempt, Gate};
 use crate::origin::Origin;
 use crate::streams::{self, StreamKind};
@@ -79,7 +79,7 @@ impl DeadLetter<'_> {
         let definitions: BTreeSet<String> = self
             .problems
             .iter()
-            .filter_map(|problem| problem.object.as_ref())
+            .filter_map(|problem| problem.about.object())
             .map(ToString::to_string)
             .collect();
         let definitions: Vec<String> = definitions.into_iter().collect();
@@ -241,10 +241,10 @@ struct PublishFailure {
 #[cfg(test)]
 mod tests {
     use chrono::TimeZone as _;
+    use routing::{About, ObjectName};
 
     use super::*;
     use crate::origin::Place;
-    use crate::snapshot::ObjectName;
 
     fn event(headers: &[(&str, &str)]) -> async_nats::Message {
         let mut map = HeaderMap::new();
@@ -291,7 +291,7 @@ mod tests {
     fn problem(name: &str, error: &str) -> Problem {
         Problem {
             reason: Reason::ConditionError,
-            object: Some(ObjectName {
+            about: About::Definition(ObjectName {
                 namespace: "team".to_owned(),
                 name: name.to_owned(),
             }),

@@ -23,13 +23,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+use routing::Snapshot;
 use runtime::{Backoff, Shutdown, describe};
 use sqlx::postgres::PgListener;
 use store::{DEFINITIONS_CHANNEL, MirrorVersion, SchemaState, Store};
 use tokio::sync::{Notify, watch};
 
 use crate::metrics::RouterMetrics;
-use crate::snapshot::Snapshot;
 
 /// How long one look at the mirror may take.
 const READ_TIMEOUT: Duration = Duration::from_secs(10);

@@ -1,21 +1,19 @@
-//! Starts the planned runs in Temporal, several at once.
+//! Starts planned runs in Temporal.
 //!
 //! A start may be repeated at will, because the workflow's id is the event's and Temporal uses no
 //! id twice. What is left to do here is to tell apart why a start fails: because Temporal is
 //! away, which is waited out in place ([`crate::gate`]); because this start is wrong and will
 //! stay so; or for a reason that may be either, which is tried again and counted.
 
+use std::sync::Arc;
+
 use contracts::dead_letter::Reason;
-use futures::{StreamExt as _, stream};
+use routing::PlannedStart;
 use runtime::describe;
 use temporal::{Started, Temporal};
 use temporalio_client::tonic::Code;
 
-use crate::decide::PlannedStart;
 use crate::gate::{Attempt, Gate};
-
-/// How many starts of one event are under way at once.
-const STARTS_AT_ONCE: usize = 16;
 
 /// What became of one start.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -28,13 +26,15 @@ pub(crate) enum StartOutcome {
     Refused(String),
     /// Temporal failed although it is there; another try may succeed.
     Failed(String),
+    /// It was not tried: an earlier event of its subject is not started yet.
+    Waits(String),
 }
 
-/// Starts runs.
-#[derive(Debug)]
+/// Starts runs. Clones share what they know of Temporal.
+#[derive(Debug, Clone)]
 pub(crate) struct Dispatcher {
     temporal: Temporal,
-    gate: Gate,
+    gate: Arc<Gate>,
 }
 
 impl Dispatcher {
@@ -42,7 +42,7 @@ impl Dispatcher {
     pub(crate) fn new(temporal: Temporal) -> Self {
         Self {
             temporal,
-            gate: Gate::new("Temporal"),
+            gate: Arc::new(Gate::new("Temporal")),
         }
     }
 
@@ -51,19 +51,8 @@ impl Dispatcher {
         self.gate.is_open()
     }
 
-    /// Starts every run of the plan, and says what became of each, in the plan's order. Waits
-    /// for as long as Temporal is away.
-    pub(crate) async fn start_all(&self, starts: &[PlannedStart]) -> Vec<StartOutcome> {
-        // Collected first: a closure inside the stream would make the future one that can't be
-        // spawned.
-        let starting: Vec<_> = starts.iter().map(|planned| self.start(planned)).collect();
-        stream::iter(starting)
-            .buffered(STARTS_AT_ONCE)
-            .collect()
-            .await
-    }
-
-    async fn start(&self, planned: &PlannedStart) -> StartOutcome {
+    /// Starts a run. Waits for as long as Temporal is away.
+    pub(crate) async fn start(&self, planned: &PlannedStart) -> StartOutcome {
         self.gate.until_answered(|| self.attempt(planned)).await
     }
 
@@ -77,8 +66,6 @@ impl Dispatcher {
         match fault(&error) {
             Fault::Start => Attempt::Answered(StartOutcome::Refused(text)),
             Fault::Temporal => Attempt::Away(text),
-            // Registered by now, but the server's frontends learn of it only within a minute.
-            Fault::SearchAttributes => Attempt::Answered(StartOutcome::Failed(text)),
             Fault::Unclear => match self.temporal.ping().await {
                 Ok(()) => Attempt::Answered(StartOutcome::Failed(text)),
                 Err(error) => Attempt::Away(describe(&error)),
@@ -91,7 +78,7 @@ impl Dispatcher {
 /// the start was accepted.
 pub(crate) fn dead_letter_reason(outcome: &StartOutcome) -> Option<(Reason, &str)> {
     match outcome {
-        StartOutcome::Started | StartOutcome::Duplicate => None,
+        StartOutcome::Started | StartOutcome::Duplicate | StartOutcome::Waits(_) => None,
         StartOutcome::Refused(error) => Some((Reason::StartRefused, error)),
         StartOutcome::Failed(error) => Some((Reason::TriesExhausted, error)),
     }
@@ -104,22 +91,22 @@ enum Fault {
     Start,
     /// Temporal's or ours: no start would succeed now.
     Temporal,
-    /// Temporal does not know our search attributes. The call has registered them again.
-    SearchAttributes,
     /// It can't be told from the error.
     Unclear,
 }
 
 fn fault(error: &temporal::Error) -> Fault {
     let status = match error {
+        // The call has registered them again, but the server's frontends learn of it only within a
+        // minute, and no start succeeds until then.
+        temporal::Error::Call { .. } if error.is_missing_search_attribute() => {
+            return Fault::Temporal;
+        }
         temporal::Error::Call { status, .. } => status,
         temporal::Error::Malformed { .. } => return Fault::Unclear,
         temporal::Error::SearchAttributeType { .. } => return Fault::Temporal,
     };
     match status.code() {
-        Code::InvalidArgument if status.message().to_lowercase().contains("search attribute") => {
-            Fault::SearchAttributes
-        }
         Code::InvalidArgument => Fault::Start,
         // A broken connection comes as one of these, and so does a bug in the server that only
         // this start meets.
@@ -165,7 +152,9 @@ mod tests {
         let status = Status::invalid_argument(
             "Namespace default has no mapping defined for search attribute ActivityId",
         );
-        assert_eq!(fault_of(status), Fault::SearchAttributes);
+        assert_eq!(fault_of(status), Fault::Temporal);
+        let wrong = "search attribute ActivityName has a value of 3000 bytes, 2048 at most";
+        assert_eq!(fault_of(Status::invalid_argument(wrong)), Fault::Start);
     }
 
     #[test]

@@ -56,7 +56,8 @@ impl Dependencies {
             Probe::new("definitions", move || {
                 let answer = definitions.check(oldest);
                 async move { answer }.boxed()
-            }),
+            })
+            .of_own_state(),
         ]
     }
 }
@@ -84,7 +85,17 @@ async fn check_nats(jetstream: &jetstream::Context) -> Result<(), String> {
     }
     for stream in [names::EVENT_STREAM, names::DEAD_LETTER_STREAM] {
         let found = jetstream.get_stream(stream).await;
-        found.map_err(|error| format!("the stream {stream}: {}", describe(&error)))?;
+        let found = found.map_err(|error| format!("the stream {stream}: {}", describe(&error)))?;
+        if stream == names::EVENT_STREAM {
+            let consumer = found.consumer_info(names::EVENT_CONSUMER).await;
+            consumer.map_err(|error| {
+                format!(
+                    "the consumer {}: {}",
+                    names::EVENT_CONSUMER,
+                    describe(&error)
+                )
+            })?;
+        }
     }
     Ok(())
 }

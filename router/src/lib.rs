@@ -2,9 +2,10 @@
 //! is run twice for the same definition.
 //!
 //! Read in this order: [`run`] puts the parts together; `consume` pulls events and `settle` takes
-//! each from its arrival to its acknowledgement; [`decide`] says what an event leads to, on a
-//! [`snapshot`] that `definitions` keeps current; `dispatch` starts runs and `dead_letter` puts
-//! aside what can't be routed. `gate` and `tries` hold the reasons why an outage is not a failure.
+//! each from its arrival to its acknowledgement; the crate [`routing`] says what an event leads to,
+//! on a snapshot that `definitions` keeps current; `dispatch` starts runs, `order` those that have
+//! to wait for others, and `dead_letter` puts aside what can't be routed. `gate` and `tries` hold
+//! the reasons why an outage is not a failure.
 //!
 //! Several routers share one durable consumer, and each may be killed at any time: an event is
 //! acknowledged only after all that it leads to is done, and doing it again changes nothing,
@@ -13,18 +14,18 @@
 mod arguments;
 mod consume;
 mod dead_letter;
-pub mod decide;
 mod definitions;
 mod dispatch;
 mod gate;
 mod health;
 mod lag;
 mod metrics;
+mod order;
 mod origin;
 mod settle;
-pub mod snapshot;
 mod streams;
 mod tries;
+mod window;
 
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -32,7 +33,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use async_nats::jetstream;
 use runtime::temporal::TemporalArguments;
-use runtime::{AdminServer, Backoff, Metrics, Readiness, Shutdown, describe};
+use runtime::{AdminServer, Backoff, MetricDescription, Metrics, Readiness, Shutdown, describe};
 use store::Store;
 use temporal::Temporal;
 use tokio::task::JoinSet;
@@ -45,6 +46,7 @@ use definitions::{Definitions, Keeper};
 use dispatch::Dispatcher;
 use health::Dependencies;
 use metrics::RouterMetrics;
+use order::Order;
 use settle::Settler;
 use streams::Settings;
 use tries::Tries;
@@ -57,6 +59,14 @@ const JETSTREAM_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long everything may take to end after the first part has. The consumer's drain takes most
 /// of it.
 const STOP_TIMEOUT: Duration = Duration::from_secs(28);
+
+/// Every metric of the event router, those without a series too.
+pub fn metrics() -> Result<Vec<MetricDescription>, prometheus::Error> {
+    let exported = Metrics::new(PROGRAM, env!("CARGO_PKG_VERSION"))?;
+    RouterMetrics::register(exported.registry())?;
+    RouterMetrics::register_mirror_age(exported.registry(), Definitions::new())?;
+    Ok(exported.registry().descriptions())
+}
 
 /// Routes events until the process is to stop. An error is something that a person has to change:
 /// a setting, or a stream that is set up otherwise.
@@ -91,7 +101,7 @@ pub async fn run(arguments: Arguments, shutdown: Shutdown) -> anyhow::Result<()>
         definitions: definitions.clone(),
         refresh,
     };
-    let readiness = Readiness::new(dependencies.probes(), shutdown.clone());
+    let readiness = Readiness::new(dependencies.probes(), shutdown.clone()).shown_in(&exported);
     let health_server = AdminServer::serve(&admin, readiness, shutdown.clone()).await?;
     let metrics_server = exported.serve(&metrics, shutdown.clone()).await?;
 
@@ -170,9 +180,11 @@ impl Routing {
         if self.shutdown.or(self.definitions.loaded()).await.is_none() {
             return Ok(());
         }
+        let dispatcher = Dispatcher::new(temporal);
         let settler = Settler {
             definitions: self.definitions,
-            dispatcher: Dispatcher::new(temporal),
+            order: Order::new(self.jetstream.clone(), dispatcher.clone()),
+            dispatcher,
             dead_letters: DeadLetters::new(self.jetstream.clone(), self.settings.stream_replicas),
             tries: Tries::new(self.max_deliveries),
             metrics: self.metrics,

@@ -5,13 +5,14 @@ use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use contracts::dead_letter::Reason;
+use domain::Unmatched;
 use prometheus::{
     Gauge, Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, Opts, PullingGauge,
-    Registry,
 };
+use routing::{ObjectName, Snapshot};
+use runtime::Registry;
 
 use crate::definitions::Definitions;
-use crate::snapshot::{ObjectName, Snapshot};
 
 /// The upper bounds of the time from an event's arrival to its acknowledgement, in seconds. A
 /// start takes tens of milliseconds; what takes minutes was held during an outage.
@@ -54,14 +55,96 @@ impl EventResult {
     }
 }
 
+/// What an event came to for one definition that waits for its type.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum DefinitionResult {
+    /// Its run began.
+    Started,
+    /// Its run had been started before.
+    Duplicate,
+    /// It was disabled.
+    Disabled,
+    /// A filter did not hold.
+    Filter,
+    /// The condition answered false.
+    Condition,
+    /// The event is a dead letter on its account, or was held back from it by a schema.
+    DeadLetter(Reason),
+    /// The start failed and is tried again.
+    Failed,
+    /// The start waits for that of an earlier event.
+    Waits,
+}
+
+impl DefinitionResult {
+    const WITHOUT_DEAD_LETTERS: [Self; 7] = [
+        Self::Started,
+        Self::Duplicate,
+        Self::Disabled,
+        Self::Filter,
+        Self::Condition,
+        Self::Failed,
+        Self::Waits,
+    ];
+
+    /// Every result that there can be.
+    fn all() -> impl Iterator<Item = Self> {
+        let reasons = Reason::ALL.into_iter();
+        // An event that can't be read concerns no definition.
+        let reasons = reasons.filter(|reason| *reason != Reason::InvalidEnvelope);
+        let dead_letters = reasons.map(Self::DeadLetter);
+        Self::WITHOUT_DEAD_LETTERS.into_iter().chain(dead_letters)
+    }
+
+    /// Why a definition is not started; `None` where the event is of another type, which is not
+    /// the definition's business.
+    pub(crate) const fn of(why: &Unmatched) -> Option<Self> {
+        match why {
+            Unmatched::Disabled => Some(Self::Disabled),
+            Unmatched::Filter(_) => Some(Self::Filter),
+            Unmatched::Condition => Some(Self::Condition),
+            Unmatched::OtherType => None,
+        }
+    }
+
+    /// The labels `result` and `reason`.
+    const fn labels(self) -> (&'static str, &'static str) {
+        match self {
+            Self::Started => ("started", ""),
+            Self::Duplicate => ("duplicate", ""),
+            Self::Disabled => ("unmatched", "Disabled"),
+            Self::Filter => ("unmatched", "Filter"),
+            Self::Condition => ("unmatched", "Condition"),
+            Self::DeadLetter(reason) => ("dead_letter", reason.as_str()),
+            Self::Failed => ("retry", "StartFailed"),
+            Self::Waits => ("retry", "WaitsInOrder"),
+        }
+    }
+}
+
+/// The labels of a definition.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+struct Counted {
+    object: ObjectName,
+    tier: &'static str,
+}
+
+impl Counted {
+    fn labels(&self, result: DefinitionResult) -> [&str; 5] {
+        let (result, reason) = result.labels();
+        let ObjectName { namespace, name } = &self.object;
+        [namespace, name, self.tier, result, reason]
+    }
+}
+
 /// The router's own metrics. Cheap to clone.
 #[derive(Debug, Clone)]
 pub(crate) struct RouterMetrics {
     events: IntCounterVec,
-    runs_started: IntCounterVec,
+    definition_events: IntCounterVec,
     dead_letters: IntCounterVec,
-    /// The definitions that have a series.
-    counted: Arc<Mutex<BTreeSet<ObjectName>>>,
+    /// The definitions that have series.
+    counted: Arc<Mutex<BTreeSet<Counted>>>,
     definitions: IntGauge,
     unreadable: IntGauge,
     /// Payloads that broke a schema which only warns.
@@ -94,11 +177,14 @@ impl RouterMetrics {
                     &["result"],
                 ),
             )?,
-            runs_started: register(
+            definition_events: register(
                 registry,
                 IntCounterVec::new(
-                    options("runs_started_total", "Runs started by events."),
-                    &["namespace", "definition"],
+                    options(
+                        "definition_events_total",
+                        "What events came to for each definition that waits for their type.",
+                    ),
+                    &["namespace", "name", "tier", "result", "reason"],
                 ),
             )?,
             dead_letters: register(
@@ -140,18 +226,18 @@ impl RouterMetrics {
             )?,
             pending: gauge(
                 registry,
-                "consumer_pending_events",
+                "consumer_pending",
                 "Events in the stream that no replica has been given yet.",
             )?,
             ack_pending: gauge(
                 registry,
-                "consumer_ack_pending_events",
+                "consumer_ack_pending",
                 "Events that were given to a replica and are not acknowledged.",
             )?,
             oldest_pending_age: register(
                 registry,
                 Gauge::with_opts(options(
-                    "oldest_pending_age_seconds",
+                    "oldest_pending_seconds",
                     "How long ago the oldest event that is not acknowledged was published; 0 when \
                      there is none.",
                 )),
@@ -198,11 +284,20 @@ impl RouterMetrics {
         self.events.with_label_values(&[result.as_str()]).inc();
     }
 
-    /// Counts a run that was started.
-    pub(crate) fn count_run(&self, definition: &ObjectName) {
-        self.runs_started
-            .with_label_values(&[&definition.namespace, &definition.name])
-            .inc();
+    /// Counts what an event came to for a definition, as often as `times` says.
+    pub(crate) fn count_definition(
+        &self,
+        object: &ObjectName,
+        result: DefinitionResult,
+        times: u64,
+    ) {
+        let counted = self.counted.lock().unwrap_or_else(PoisonError::into_inner);
+        // One that is gone by now has no series, and must not get one again.
+        if let Some(counted) = counted.iter().find(|counted| counted.object == *object) {
+            self.definition_events
+                .with_label_values(&counted.labels(result))
+                .inc_by(times);
+        }
     }
 
     /// Counts a dead letter.
@@ -214,23 +309,30 @@ impl RouterMetrics {
 
     /// Brings the series of each definition in line with those that there are.
     pub(crate) fn set_definitions(&self, snapshot: &Snapshot) {
-        let present: BTreeSet<ObjectName> = snapshot
+        let present: BTreeSet<Counted> = snapshot
             .all_subscribers()
-            .map(|subscriber| subscriber.object.clone())
+            .map(|subscriber| Counted {
+                object: subscriber.object.clone(),
+                tier: subscriber.tier.as_str(),
+            })
             .collect();
         self.definitions.set(to_gauge(present.len()));
         self.unreadable.set(to_gauge(snapshot.unreadable().len()));
         let mut counted = self.counted.lock().unwrap_or_else(PoisonError::into_inner);
         for gone in counted.difference(&present) {
-            // It has no series only if somebody else removed it, and nobody else does.
-            drop(
-                self.runs_started
-                    .remove_label_values(&[&gone.namespace, &gone.name]),
-            );
+            for result in DefinitionResult::all() {
+                // It has no series only if somebody else removed it, and nobody else does.
+                drop(
+                    self.definition_events
+                        .remove_label_values(&gone.labels(result)),
+                );
+            }
         }
-        for object in &present {
-            self.runs_started
-                .with_label_values(&[&object.namespace, &object.name]);
+        for new in present.difference(&counted) {
+            for result in DefinitionResult::all() {
+                self.definition_events
+                    .with_label_values(&new.labels(result));
+            }
         }
         *counted = present;
     }
@@ -293,18 +395,36 @@ mod tests {
         let metrics = RouterMetrics::register(&registry).unwrap();
         metrics.set_definitions(&snapshot(&["onboarding"]));
         let text = series(&registry);
-        let run = "activity_core_router_runs_started_total{definition=\"onboarding\",\
-                   namespace=\"team\"} 0";
+        let begins_at_zero = |result: &str, reason: &str| {
+            let labels = format!(
+                "name=\"onboarding\",namespace=\"team\",reason=\"{reason}\",\
+                 result=\"{result}\",tier=\"Standard\""
+            );
+            let series = format!("activity_core_router_definition_events_total{{{labels}}}");
+            assert!(text.contains(&format!("{series} 0")), "{series}\n{text}");
+        };
+        begins_at_zero("started", "");
+        begins_at_zero("duplicate", "");
+        begins_at_zero("unmatched", "Filter");
+        begins_at_zero("dead_letter", "ConditionError");
+        begins_at_zero("retry", "WaitsInOrder");
         for expected in [
             "activity_core_router_events_total{result=\"started\"} 0",
             "activity_core_router_events_total{result=\"retry\"} 0",
             "activity_core_router_dead_letters_total{reason=\"TriesExhausted\"} 0",
             "activity_core_router_definitions 1",
-            run,
         ] {
             assert!(text.contains(expected), "{expected} is not in\n{text}");
         }
+        let object = ObjectName {
+            namespace: "team".to_owned(),
+            name: "onboarding".to_owned(),
+        };
+        metrics.count_definition(&object, DefinitionResult::Started, 2);
+        assert!(series(&registry).contains("result=\"started\",tier=\"Standard\"} 2"));
         metrics.set_definitions(&snapshot(&[]));
+        assert!(!series(&registry).contains("onboarding"));
+        metrics.count_definition(&object, DefinitionResult::Started, 1);
         assert!(!series(&registry).contains("onboarding"));
     }
 }

@@ -11,20 +11,28 @@
 //! which may be better connected, can have them.
 
 use std::convert::Infallible;
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_nats::jetstream::{self, AckKind};
 use chrono::Utc;
+use contracts::event::{Headers, Received};
+use futures::{StreamExt as _, stream};
+use routing::{About, Decision, EventIdentity, PlannedStart, Problem, Snapshot, decide};
 use runtime::{Shutdown, describe};
 use tokio::time::{Instant, MissedTickBehavior};
 
 use crate::dead_letter::{DeadLetter, DeadLetters};
-use crate::decide::{Decision, EventIdentity, Problem, decide};
 use crate::definitions::Definitions;
 use crate::dispatch::{Dispatcher, StartOutcome, dead_letter_reason};
-use crate::metrics::{EventResult, RouterMetrics};
+use crate::metrics::{DefinitionResult, EventResult, RouterMetrics};
+use crate::order::{self, InHand, InOrder, Order};
 use crate::origin::Origin;
 use crate::tries::{Next, Tries};
+use crate::window::{self, Headline};
+
+/// How many starts of one event are under way at once.
+const STARTS_AT_ONCE: usize = 16;
 
 /// How long an event is held in place before another replica may have it.
 const LONGEST_HOLD: Duration = Duration::from_mins(5);
@@ -57,6 +65,8 @@ pub(crate) struct Settler {
     pub(crate) definitions: Definitions,
     /// What starts runs.
     pub(crate) dispatcher: Dispatcher,
+    /// What starts those that have to wait for others.
+    pub(crate) order: Order,
     /// What stores dead letters.
     pub(crate) dead_letters: DeadLetters,
     /// What failed before.
@@ -116,16 +126,23 @@ impl Settler {
     /// Does everything that the event leads to.
     async fn judge(&self, message: &jetstream::Message, origin: &Origin) -> Verdict {
         let snapshot = self.definitions.current().await;
-        let decision = decide(&message.payload, origin.published_at, &snapshot);
+        let headers = message
+            .headers
+            .as_ref()
+            .map_or_else(Headers::default, window::headers);
+        let received = Received {
+            body: &message.payload,
+            headers: &headers,
+            at: origin.published_at,
+        };
+        let decision = decide(&received, &snapshot);
         self.report_warnings(&decision);
-        let outcomes = self.dispatcher.start_all(&decision.starts).await;
+        let outcomes = self.start_all(&decision, origin, &snapshot).await;
         self.report_starts(&decision, &outcomes, origin);
-        let has_failed = outcomes
-            .iter()
-            .any(|outcome| matches!(outcome, StartOutcome::Failed(_)));
-        if has_failed && let Next::After(pause) = self.tries.fail(origin.place) {
-            return Verdict::Retry(pause);
+        if let Some(verdict) = self.not_yet(&outcomes, origin) {
+            return verdict;
         }
+        self.report_not_started(&decision);
         let problems = all_problems(&decision, &outcomes);
         if !problems.is_empty() {
             self.put_aside(message, origin, &problems).await;
@@ -138,6 +155,60 @@ impl Settler {
             Verdict::Settled(EventResult::Unmatched)
         } else {
             Verdict::Settled(EventResult::Duplicate)
+        }
+    }
+
+    /// Starts every run of the plan, and says what became of each, in the plan's order.
+    async fn start_all(
+        &self,
+        decision: &Decision,
+        origin: &Origin,
+        snapshot: &Arc<Snapshot>,
+    ) -> Vec<StartOutcome> {
+        let event = Named(decision.event.as_ref());
+        if snapshot.keeps_order() {
+            let headline = event.headline();
+            self.order.note(origin.place.sequence, headline);
+        }
+        let in_hand = InHand {
+            sequence: origin.place.sequence,
+            event_type: event.event_type(),
+            snapshot,
+        };
+        // Collected first: a closure inside the stream would make the future one that can't be
+        // spawned.
+        let starts = decision.starts.iter();
+        let starting: Vec<_> = starts.map(|planned| self.start(planned, in_hand)).collect();
+        stream::iter(starting)
+            .buffered(STARTS_AT_ONCE)
+            .collect()
+            .await
+    }
+
+    async fn start(&self, planned: &PlannedStart, event: InHand<'_>) -> StartOutcome {
+        let Some(subject) = &planned.in_order_of else {
+            return self.dispatcher.start(planned).await;
+        };
+        let InOrder {
+            outcome,
+            earlier_started,
+        } = Box::pin(self.order.start(planned, subject, event)).await;
+        self.metrics
+            .count_definition(&planned.object, DefinitionResult::Started, earlier_started);
+        outcome
+    }
+
+    /// Whether the event has to come again, because a start failed or waits.
+    fn not_yet(&self, outcomes: &[StartOutcome], origin: &Origin) -> Option<Verdict> {
+        let has = |wanted: fn(&StartOutcome) -> bool| outcomes.iter().any(wanted);
+        let next = has(|outcome| matches!(outcome, StartOutcome::Failed(_)))
+            .then(|| self.tries.fail(origin.place));
+        if has(|outcome| matches!(outcome, StartOutcome::Waits(_))) {
+            return Some(Verdict::LetGo(order::REST));
+        }
+        match next {
+            Some(Next::After(pause)) => Some(Verdict::Retry(pause)),
+            Some(Next::Exhausted(_)) | None => None,
         }
     }
 
@@ -169,6 +240,13 @@ impl Settler {
             "the event is a dead letter"
         );
         self.metrics.count_dead_letter(letter.reason());
+        for problem in problems {
+            // An EventType's problem is counted with the definitions that it holds back.
+            if let About::Definition(object) = &problem.about {
+                let result = DefinitionResult::DeadLetter(problem.reason);
+                self.metrics.count_definition(object, result, 1);
+            }
+        }
     }
 
     /// Acknowledges and waits for the server's word that it knows. Without it the event comes
@@ -214,15 +292,21 @@ impl Settler {
     fn report_starts(&self, decision: &Decision, outcomes: &[StartOutcome], origin: &Origin) {
         let event = Named(decision.event.as_ref());
         for (planned, outcome) in decision.starts.iter().zip(outcomes) {
-            let (result, error) = match outcome {
-                StartOutcome::Started => {
-                    self.metrics.count_run(&planned.object);
-                    ("started", None)
+            let (counted, result, error) = match outcome {
+                StartOutcome::Started => (Some(DefinitionResult::Started), "started", None),
+                StartOutcome::Duplicate => {
+                    (Some(DefinitionResult::Duplicate), "started before", None)
                 }
-                StartOutcome::Duplicate => ("started before", None),
-                StartOutcome::Refused(error) => ("refused", Some(error.as_str())),
-                StartOutcome::Failed(error) => ("failed", Some(error.as_str())),
+                // Counted with the dead letter that it leads to.
+                StartOutcome::Refused(error) => (None, "refused", Some(error)),
+                StartOutcome::Failed(error) => {
+                    (Some(DefinitionResult::Failed), "failed", Some(error))
+                }
+                StartOutcome::Waits(error) => (Some(DefinitionResult::Waits), "waits", Some(error)),
             };
+            if let Some(counted) = counted {
+                self.metrics.count_definition(&planned.object, counted, 1);
+            }
             tracing::info!(
                 event_id = event.id(),
                 event_type = event.event_type(),
@@ -239,8 +323,21 @@ impl Settler {
             );
         }
     }
-}
 
+    /// Counts the definitions that the event does not start, once nothing is tried again.
+    fn report_not_started(&self, decision: &Decision) {
+        for not_started in &decision.unmatched {
+            if let Some(result) = DefinitionResult::of(&not_started.why) {
+                self.metrics
+                    .count_definition(&not_started.object, result, 1);
+            }
+        }
+        for held_back in &decision.held_back {
+            let result = DefinitionResult::DeadLetter(held_back.reason);
+            self.metrics.count_definition(&held_back.object, result, 1);
+        }
+    }
+}
 /// An event's names for the log; empty where the event can't be read.
 struct Named<'event>(Option<&'event EventIdentity>);
 
@@ -260,6 +357,14 @@ impl<'event> Named<'event> {
     fn trace_id(&self) -> Option<&'event str> {
         self.0?.trace_id.as_deref()
     }
+
+    fn headline(&self) -> Option<Headline> {
+        let event = self.0?;
+        Some(Headline {
+            event_type: event.event_type.clone(),
+            subject: event.subject.clone()?,
+        })
+    }
 }
 
 /// Everything that is wrong with the event: what its decision says, and the starts that are given
@@ -270,7 +375,7 @@ fn all_problems(decision: &Decision, outcomes: &[StartOutcome]) -> Vec<Problem> 
         let (reason, error) = dead_letter_reason(outcome)?;
         Some(Problem {
             reason,
-            object: Some(planned.object.clone()),
+            about: About::Definition(planned.object.clone()),
             error: error.to_owned(),
         })
     });

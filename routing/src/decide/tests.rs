@@ -1,3 +1,5 @@
+use chrono::DateTime;
+use contracts::event::Headers;
 use contracts::names;
 use domain::{ActivityId, RunId, TriggerKey};
 use serde_json::{Value, json};
@@ -44,8 +46,16 @@ fn user_created(payload: &Value) -> Vec<u8> {
 }
 
 fn plan(body: &[u8], definitions: Vec<MirrorRow>, event_types: Vec<EventTypeRow>) -> String {
-    let snapshot = Snapshot::build(definitions, event_types);
-    decide(body, DateTime::UNIX_EPOCH, &snapshot).to_string()
+    decide_on(body, &Snapshot::build(definitions, event_types)).to_string()
+}
+
+fn decide_on(body: &[u8], snapshot: &Snapshot) -> Decision {
+    let received = Received {
+        body,
+        headers: &Headers::default(),
+        at: DateTime::UNIX_EPOCH,
+    };
+    decide(&received, snapshot)
 }
 
 #[test]
@@ -150,6 +160,53 @@ fn an_enforced_schema_holds_up_its_own_namespace_only() {
 }
 
 #[test]
+fn the_definitions_that_a_broken_schema_holds_back_are_named() {
+    let snapshot = Snapshot::build(
+        vec![definition(
+            1,
+            "team/one",
+            &json!({"eventType": "user.created"}),
+        )],
+        vec![event_type(
+            "team",
+            "Enforce",
+            &json!({"required": ["region"]}),
+        )],
+    );
+    let decision = decide_on(&user_created(&json!({})), &snapshot);
+    let [held_back] = &decision.held_back[..] else {
+        panic!("{decision:?}");
+    };
+    assert_eq!(held_back.object.to_string(), "team/one");
+    assert_eq!(held_back.by.to_string(), "team/user.created");
+    assert_eq!(held_back.reason, Reason::SchemaViolation);
+}
+
+#[test]
+fn order_is_kept_by_subject_where_the_definition_asks_for_it() {
+    let in_order = json!({"eventType": "user.created", "ordering": "BySubject"});
+    let snapshot = Snapshot::build(
+        vec![
+            definition(1, "team/in-order", &in_order),
+            definition(2, "team/any", &json!({"eventType": "user.created"})),
+        ],
+        vec![],
+    );
+    let orders = |subject: &Value| {
+        let mut event: Value = serde_json::from_slice(&user_created(&json!({}))).unwrap();
+        event["subject"] = subject.clone();
+        let decision = decide_on(event.to_string().as_bytes(), &snapshot);
+        let starts = decision.starts.into_iter();
+        starts.map(|start| start.in_order_of).collect::<Vec<_>>()
+    };
+    assert_eq!(
+        orders(&json!("user/42")),
+        [Some("user/42".to_owned()), None]
+    );
+    assert_eq!(orders(&json!(null)), [None, None]);
+}
+
+#[test]
 fn a_schema_that_warns_lets_the_event_through() {
     let printed = plan(
         &user_created(&json!({"tier": 1})),
@@ -206,11 +263,7 @@ fn equal_event_ids_of_two_sources_are_two_runs() {
     let run = |source: &str| {
         let mut event: Value = serde_json::from_slice(&user_created(&json!({}))).unwrap();
         event["source"] = json!(source);
-        let decision = decide(
-            event.to_string().as_bytes(),
-            DateTime::UNIX_EPOCH,
-            &snapshot,
-        );
+        let decision = decide_on(event.to_string().as_bytes(), &snapshot);
         decision.starts[0].start.run_id
     };
     assert_ne!(run("users"), run("billing"));

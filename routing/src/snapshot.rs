@@ -1,11 +1,11 @@
 //! The definitions and event types at one moment, indexed by event type. Deciding needs nothing
-//! else. How a snapshot is kept up to date is the business of [`crate::definitions`].
+//! else. Keeping a snapshot up to date is left to whoever holds it.
 
 use std::collections::HashMap;
 use std::fmt;
 
 use crds::{ActivityDefinitionSpec, ValidationMode};
-use domain::{ActivityId, Definition};
+use domain::{ActivityId, Definition, EventOrdering, Tier, Trigger};
 use serde_json::Value;
 use store::{EventTypeRow, MirrorRow};
 
@@ -31,6 +31,8 @@ pub struct Subscriber {
     pub object: ObjectName,
     /// Whether runs are started, by the mirror's word; it is known even of an unreadable one.
     pub enabled: bool,
+    /// Who is told when something is wrong with it; Standard where that can't be read.
+    pub tier: Tier,
     /// The definition, or why this version of the program can't read it.
     pub definition: Result<Definition, String>,
 }
@@ -136,6 +138,16 @@ impl Snapshot {
         self.types.values().flat_map(|entry| &entry.subscribers)
     }
 
+    /// Whether any definition asks for the order of its events.
+    pub fn keeps_order(&self) -> bool {
+        self.all_subscribers()
+            .filter_map(|subscriber| subscriber.definition.as_ref().ok())
+            .any(|definition| {
+                matches!(&definition.trigger, Trigger::Event(trigger)
+                    if trigger.ordering == EventOrdering::BySubject)
+            })
+    }
+
     /// What can't be read, in the order of the names.
     pub fn unreadable(&self) -> Vec<Unreadable> {
         let definitions = self.all_subscribers().filter_map(|subscriber| {
@@ -172,6 +184,9 @@ fn subscriber(row: MirrorRow) -> Subscriber {
             name: row.name,
         },
         enabled: row.enabled,
+        tier: definition
+            .as_ref()
+            .map_or(Tier::Standard, |definition| definition.tier),
         definition,
     }
 }

@@ -1,8 +1,8 @@
 //! What one event leads to: which runs it starts, why other definitions stay as they are, and
 //! what about it has to become a dead letter.
 //!
-//! Pure: the event and a snapshot come in, a plan goes out, and carrying it out ([`crate::settle`])
-//! leaves nothing to decide.
+//! Pure: the event and a snapshot come in, a plan goes out, and carrying it out leaves nothing to
+//! decide.
 //!
 //! An event can start some definitions and be a dead letter for others. The former are started
 //! all the same: the dead letter names the latter, and sending it on its way again does no harm,
@@ -14,10 +14,10 @@
 
 use std::fmt;
 
-use chrono::{DateTime, Utc};
 use contracts::dead_letter::Reason;
+use contracts::event::Received;
 use crds::ValidationMode;
-use domain::{Event, Match, Unmatched};
+use domain::{Definition, Event, EventOrdering, Match, Trigger, Unmatched};
 use temporal::RunStart;
 
 use crate::snapshot::{Conformity, ObjectName, Snapshot, Subscriber};
@@ -31,6 +31,8 @@ pub struct EventIdentity {
     pub event_type: String,
     /// Who published it.
     pub source: String,
+    /// What it happened to.
+    pub subject: Option<String>,
     /// The trace it belongs to.
     pub trace_id: Option<String>,
 }
@@ -42,6 +44,9 @@ pub struct PlannedStart {
     pub object: ObjectName,
     /// The run.
     pub start: RunStart,
+    /// The event's subject, if the definition asks for the order of its events: no run of a later
+    /// event with this subject is to be started before this one.
+    pub in_order_of: Option<String>,
 }
 
 /// A definition that the event does not start.
@@ -53,20 +58,52 @@ pub struct NotStarted {
     pub why: Unmatched,
 }
 
+/// A definition that is not even asked, because its namespace enforces a schema that is broken.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HeldBack {
+    /// The definition's object.
+    pub object: ObjectName,
+    /// The EventType's object.
+    pub by: ObjectName,
+    /// What is wrong with the event, or with the schema.
+    pub reason: Reason,
+}
+
+/// What a problem is about.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum About {
+    /// The event itself.
+    Event,
+    /// A definition.
+    Definition(ObjectName),
+    /// An EventType.
+    EventType(ObjectName),
+}
+
+impl About {
+    /// The object, if it is about one.
+    pub const fn object(&self) -> Option<&ObjectName> {
+        match self {
+            Self::Event => None,
+            Self::Definition(object) | Self::EventType(object) => Some(object),
+        }
+    }
+}
+
 /// Something about the event that must not be dropped silently.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Problem {
     /// What kind of problem it is.
     pub reason: Reason,
-    /// The definition or EventType that it is about; `None` when the event itself is unreadable.
-    pub object: Option<ObjectName>,
+    /// What it is about.
+    pub about: About,
     /// What exactly is wrong.
     pub error: String,
 }
 
 impl fmt::Display for Problem {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.object {
+        match self.about.object() {
             Some(object) => write!(formatter, "{object}: {}", self.error),
             None => formatter.write_str(&self.error),
         }
@@ -82,6 +119,8 @@ pub struct Decision {
     pub starts: Vec<PlannedStart>,
     /// The definitions that wait for the type and are not started.
     pub unmatched: Vec<NotStarted>,
+    /// The definitions that are not even asked; a problem says why.
+    pub held_back: Vec<HeldBack>,
     /// Why the event is a dead letter; it is none when this is empty.
     pub problems: Vec<Problem>,
     /// Schemas that it breaks and that are not enforced.
@@ -93,7 +132,11 @@ impl fmt::Display for Decision {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         for planned in &self.starts {
             let workflow = &planned.start.workflow_id;
-            writeln!(formatter, "start {} as {workflow}", planned.object)?;
+            write!(formatter, "start {} as {workflow}", planned.object)?;
+            match &planned.in_order_of {
+                Some(subject) => writeln!(formatter, " in the order of {subject}")?,
+                None => writeln!(formatter)?,
+            }
         }
         for not_started in &self.unmatched {
             writeln!(
@@ -112,16 +155,16 @@ impl fmt::Display for Decision {
     }
 }
 
-/// Decides what the event in `body` leads to. `received_at` is when the stream took it in, which
-/// is the same however often it is delivered.
-pub fn decide(body: &[u8], received_at: DateTime<Utc>, snapshot: &Snapshot) -> Decision {
-    let event = match contracts::event::parse(body, received_at) {
+/// Decides what an event leads to. The same event, however often it is delivered, leads to the same
+/// on the same snapshot.
+pub fn decide(received: &Received<'_>, snapshot: &Snapshot) -> Decision {
+    let event = match contracts::event::read(received) {
         Ok(event) => event,
         Err(error) => {
             return Decision {
                 problems: vec![Problem {
                     reason: Reason::InvalidEnvelope,
-                    object: None,
+                    about: About::Event,
                     error: error.to_string(),
                 }],
                 ..Decision::default()
@@ -133,26 +176,35 @@ pub fn decide(body: &[u8], received_at: DateTime<Utc>, snapshot: &Snapshot) -> D
             event_id: event.event_id.clone(),
             event_type: event.event_type.clone(),
             source: event.source.clone(),
+            subject: event.subject.clone(),
             trace_id: event.trace_id.clone(),
         }),
         ..Decision::default()
     };
     let held_back = check_schemas(&event, snapshot, &mut decision);
     for subscriber in snapshot.subscribers(&event.event_type) {
-        if !held_back.contains(&subscriber.object.namespace.as_str()) {
-            route(&event, subscriber, &mut decision);
+        let held_by = held_back
+            .iter()
+            .find(|(schema, _)| schema.namespace == subscriber.object.namespace);
+        match held_by {
+            Some((schema, reason)) => decision.held_back.push(HeldBack {
+                object: subscriber.object.clone(),
+                by: (*schema).clone(),
+                reason: *reason,
+            }),
+            None => route(&event, subscriber, &mut decision),
         }
     }
     decision
 }
 
-/// Holds the payload against every schema of its type, and returns the namespaces whose
-/// definitions are not to be started.
+/// Holds the payload against every schema of its type, and returns those in whose namespaces no
+/// definition is to be started.
 fn check_schemas<'snapshot>(
     event: &Event,
     snapshot: &'snapshot Snapshot,
     decision: &mut Decision,
-) -> Vec<&'snapshot str> {
+) -> Vec<(&'snapshot ObjectName, Reason)> {
     let mut held_back = Vec::new();
     for schema in snapshot.schemas(&event.event_type) {
         let (reason, error) = match schema.check(&event.payload) {
@@ -162,14 +214,14 @@ fn check_schemas<'snapshot>(
         };
         let problem = Problem {
             reason,
-            object: Some(schema.object.clone()),
+            about: About::EventType(schema.object.clone()),
             error,
         };
         match schema.validation {
             ValidationMode::Warn => decision.warnings.push(problem),
             ValidationMode::Enforce => {
                 decision.problems.push(problem);
-                held_back.push(schema.object.namespace.as_str());
+                held_back.push((&schema.object, reason));
             }
         }
     }
@@ -180,7 +232,7 @@ fn route(event: &Event, subscriber: &Subscriber, decision: &mut Decision) {
     let object = subscriber.object.clone();
     let problem = |reason, error: String| Problem {
         reason,
-        object: Some(subscriber.object.clone()),
+        about: About::Definition(subscriber.object.clone()),
         error,
     };
     let definition = match &subscriber.definition {
@@ -198,11 +250,24 @@ fn route(event: &Event, subscriber: &Subscriber, decision: &mut Decision) {
         Match::Start => decision.starts.push(PlannedStart {
             object,
             start: RunStart::by_event(definition.id, &definition.name, event),
+            in_order_of: in_order_of(definition, event),
         }),
         Match::Unmatched(why) => decision.unmatched.push(NotStarted { object, why }),
         Match::Error(error) => decision
             .problems
             .push(problem(Reason::ConditionError, error)),
+    }
+}
+
+/// The subject whose events' runs start one after the other; `None` where no order is asked for or
+/// the event has no subject.
+fn in_order_of(definition: &Definition, event: &Event) -> Option<String> {
+    let Trigger::Event(trigger) = &definition.trigger else {
+        return None;
+    };
+    match trigger.ordering {
+        EventOrdering::None => None,
+        EventOrdering::BySubject => event.subject.clone(),
     }
 }
 
