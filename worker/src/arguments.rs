@@ -1,12 +1,10 @@
 //! Every setting of the worker.
 
-use std::fmt;
 use std::path::PathBuf;
-use std::str::FromStr;
 
 use runtime::postgres::PostgresArguments;
 use runtime::temporal::TemporalArguments;
-use runtime::{AdminArguments, LogArguments, MetricsArguments};
+use runtime::{AdminArguments, LogArguments, MetricsArguments, Secret};
 use url::Url;
 
 use crate::egress::AllowedHosts;
@@ -78,6 +76,16 @@ pub struct RunArguments {
         value_name = "HOST[:PORT],…"
     )]
     pub egress_allowed_hosts: AllowedHosts,
+
+    /// The build's name in Temporal, where each step of a history shows by which build it was
+    /// done. The version and a hash of the program when left out.
+    #[arg(long, env = "WORKER_BUILD_ID", value_name = "TEXT")]
+    pub worker_build_id: Option<String>,
+
+    /// The folder of the secrets that definitions may refer to: in it a folder for each Secret,
+    /// and in that a file for each key. Without it, definitions that refer to one fail.
+    #[arg(long, env = "SECRETS_DIR", value_name = "FOLDER")]
+    pub secrets_dir: Option<PathBuf>,
 }
 
 /// Where instructions are answered.
@@ -109,13 +117,24 @@ pub struct SinkArguments {
     #[arg(long, env = "STATE_HUB_URL", value_name = "URL")]
     pub state_hub_url: Option<Url>,
 
-    /// The folder of working-memory reports. Without it, such reports fail.
-    #[arg(long, env = "WORKING_MEMORY_DIR", value_name = "FOLDER")]
-    pub working_memory_dir: Option<PathBuf>,
+    /// Where working-memory reports go: a folder, or s3://bucket/prefix in an object store that
+    /// speaks S3. Without it, such reports fail. The store's keys, region and endpoint come from
+    /// the usual variables: AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_REGION, AWS_ENDPOINT_URL.
+    #[arg(long, env = "WORKING_MEMORY_DIR", value_name = "FOLDER|URL")]
+    pub working_memory_dir: Option<String>,
 
     /// issue-core. Needed when ISSUE_SINK_TYPE is issue-core.
     #[arg(long, env = "ISSUE_CORE_URL", value_name = "URL")]
     pub issue_core_url: Option<Url>,
+
+    /// The key that issue-core wants to see, if it wants one.
+    #[arg(
+        long,
+        env = "ISSUE_CORE_TOKEN",
+        hide_env_values = true,
+        value_name = "KEY"
+    )]
+    pub issue_core_token: Option<Secret>,
 
     /// Whether tasks are filed at all. With null no task is ever filed, whatever a definition
     /// says: its delivery is entered as DryRun, and issue-core is called only where the
@@ -137,31 +156,6 @@ pub enum IssueSinkType {
     Null,
     /// At issue-core, for definitions that say so.
     IssueCore,
-}
-
-/// A text that is printed nowhere.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Secret(String);
-
-impl Secret {
-    /// The text itself, to be sent to the one who knows it.
-    pub(crate) fn expose(&self) -> &str {
-        &self.0
-    }
-}
-
-impl FromStr for Secret {
-    type Err = std::convert::Infallible;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        Ok(Self(text.trim().to_owned()))
-    }
-}
-
-impl fmt::Debug for Secret {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str("Secret(…)")
-    }
 }
 
 #[cfg(test)]

@@ -4,11 +4,12 @@ use std::future::Future;
 use std::time::Duration;
 
 use contracts::step::{DeliverReport, DeliveryReceipt, EmitTasks};
-use domain::{ActivityId, DeliveryResult, RunId, TaskSink};
-use store::DeliveryEnd;
+use domain::{ActivityId, Definition, DeliveryResult, RunId, TaskSink};
+use store::{DeliveryEnd, MirrorRow};
 
 use crate::error::StepError;
-use crate::plan::TASKS_TIMEOUT;
+use crate::metrics::SinkLabels;
+use crate::plan::{self, TASKS_TIMEOUT};
 use crate::report::Report;
 use crate::services::Services;
 use crate::sinks::issue_core::{self, TaskDelivery};
@@ -37,18 +38,12 @@ pub(crate) async fn deliver_report(
     attempt: Attempt,
 ) -> Result<DeliveryReceipt, StepError> {
     let run_id = RunId::new(input.run_id);
-    let entry = Entry {
-        services,
-        run_id,
-        sink: &input.sink,
-        kind: &input.kind,
-        attempt,
-    };
+    let activity = ActivityId::new(input.activity_id);
+    let row = services.store.definition(activity).await?;
+    let entry = Entry::new(services, row.as_ref(), (&input.sink, &input.kind), attempt);
     entry
-        .record(async {
-            let definition = services
-                .definition(ActivityId::new(input.activity_id))
-                .await?;
+        .record(run_id, async {
+            let definition = definition(row.as_ref())?;
             let sink = definition
                 .reports
                 .iter()
@@ -77,16 +72,11 @@ pub(crate) async fn emit_tasks(
 ) -> Result<DeliveryReceipt, StepError> {
     let run_id = RunId::new(input.run_id);
     let activity = ActivityId::new(input.activity_id);
-    let entry = Entry {
-        services,
-        run_id,
-        sink: issue_core::NAME,
-        kind: issue_core::KIND,
-        attempt,
-    };
-    entry
-        .record(async {
-            let definition = services.definition(activity).await?;
+    let row = services.store.definition(activity).await?;
+    let sink = (issue_core::NAME, issue_core::KIND);
+    Entry::new(services, row.as_ref(), sink, attempt)
+        .record(run_id, async {
+            let definition = definition(row.as_ref())?;
             let TaskSink::IssueCore { dry_run } = definition.tasks else {
                 return Err(StepError::Changed("task sink"));
             };
@@ -104,6 +94,11 @@ pub(crate) async fn emit_tasks(
         .await
 }
 
+fn definition(row: Option<&MirrorRow>) -> Result<Definition, StepError> {
+    let row = row.ok_or(StepError::DefinitionDeleted)?;
+    plan::definition(row).map_err(StepError::InvalidDefinition)
+}
+
 /// The work's outcome, or an error when it takes too long.
 pub(crate) async fn within<T>(
     limit: Duration,
@@ -116,33 +111,52 @@ pub(crate) async fn within<T>(
     })
 }
 
-/// One delivery in the ledger.
+/// One delivery in the ledger and in the metrics.
 struct Entry<'run> {
     services: &'run Services,
-    run_id: RunId,
     sink: &'run str,
     kind: &'run str,
     attempt: Attempt,
+    /// `None` when the definition is gone.
+    labels: Option<SinkLabels>,
 }
 
-impl Entry<'_> {
+impl<'run> Entry<'run> {
+    fn new(
+        services: &'run Services,
+        row: Option<&MirrorRow>,
+        (sink, kind): (&'run str, &'run str),
+        attempt: Attempt,
+    ) -> Self {
+        let labels = row.and_then(|row| SinkLabels::new(row, sink, kind));
+        if let Some(labels) = &labels {
+            services.metrics.expect_deliveries(labels);
+        }
+        Self {
+            services,
+            sink,
+            kind,
+            attempt,
+            labels,
+        }
+    }
+
     /// Enters the intent, carries it out, and enters what became of it.
     async fn record(
         &self,
+        run_id: RunId,
         effect: impl Future<Output = Result<Delivered, StepError>>,
     ) -> Result<DeliveryReceipt, StepError> {
         self.services
             .store
-            .begin_delivery(self.run_id, self.sink, self.kind)
+            .begin_delivery(run_id, self.sink, self.kind)
             .await?;
         match effect.await {
             Ok(delivered) => {
-                self.enter(&delivered.end()).await?;
-                self.services
-                    .metrics
-                    .count_delivery(self.kind, delivered.result);
+                self.enter(run_id, &delivered.end()).await?;
+                self.count(delivered.result);
                 tracing::info!(
-                    run_id = %self.run_id, sink = self.sink, kind = self.kind,
+                    %run_id, sink = self.sink, kind = self.kind,
                     result = delivered.result.as_str(), "delivered"
                 );
                 Ok(DeliveryReceipt {
@@ -151,23 +165,25 @@ impl Entry<'_> {
                 })
             }
             Err(error) => {
-                self.enter_failure(&error).await;
+                self.enter_failure(run_id, &error).await;
                 Err(error)
             }
         }
     }
 
-    async fn enter_failure(&self, error: &StepError) {
+    async fn enter_failure(&self, run_id: RunId, error: &StepError) {
         let result = result_of_failure(error, self.attempt);
         let text = error.text();
         tracing::warn!(
-            run_id = %self.run_id, sink = self.sink, kind = self.kind,
+            %run_id, sink = self.sink, kind = self.kind,
             attempt = self.attempt.number, result = result.as_str(), error = text,
             "failed to deliver"
         );
-        self.services.metrics.count_delivery_failure(self.kind);
+        if let Some(labels) = &self.labels {
+            self.services.metrics.count_delivery_failure(labels);
+        }
         if result == DeliveryResult::Failed {
-            self.services.metrics.count_delivery(self.kind, result);
+            self.count(result);
         }
         let end = DeliveryEnd {
             result,
@@ -176,17 +192,20 @@ impl Entry<'_> {
         };
         // The delivery's own error is the one to pass on; a row that stays pending is closed
         // when the run ends.
-        if let Err(error) = self.enter(&end).await {
+        if let Err(error) = self.enter(run_id, &end).await {
             tracing::warn!(error = error.text(), "failed to enter a failed delivery");
         }
     }
 
-    async fn enter(&self, end: &DeliveryEnd) -> Result<(), StepError> {
-        let entered = self
-            .services
-            .store
-            .end_delivery(self.run_id, self.sink, end);
+    async fn enter(&self, run_id: RunId, end: &DeliveryEnd) -> Result<(), StepError> {
+        let entered = self.services.store.end_delivery(run_id, self.sink, end);
         Ok(entered.await?)
+    }
+
+    fn count(&self, result: DeliveryResult) {
+        if let Some(labels) = &self.labels {
+            self.services.metrics.count_delivery(labels, result);
+        }
     }
 }
 

@@ -11,16 +11,20 @@ pub use allow_list::AllowedHosts;
 
 use std::time::Duration;
 
-use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderValue};
+use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderName, HeaderValue};
 use reqwest::{Method, Response, redirect};
+use runtime::Secret;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use url::Url;
 
-use crate::arguments::Secret;
 use crate::error::printable;
 
-/// The largest answer that is read, in bytes.
+/// The shortest part of a secret that is looked for in what the other side says.
+const SHORTEST_SECRET: usize = 6;
+
+/// The largest answer that is read, in bytes. It is also the limit of an instruction's answer,
+/// with the JSON around it.
 pub(crate) const MAXIMUM_ANSWER_BYTES: usize = 4 * 1024 * 1024;
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -39,7 +43,10 @@ pub(crate) enum Error {
         status: u16,
         excerpt: String,
     },
-    #[error("the answer of {origin} is larger than {MAXIMUM_ANSWER_BYTES} bytes")]
+    #[error(
+        "the answer of {origin} is larger than {MAXIMUM_ANSWER_BYTES} bytes, which is the limit; \
+         ask for less"
+    )]
     TooLarge { origin: String },
     #[error("the answer of {origin} is not the JSON that was expected")]
     Json {
@@ -55,15 +62,15 @@ pub(crate) enum Error {
     },
     #[error("failed to set up the HTTP client")]
     Client(#[source] reqwest::Error),
-    #[error("the key can't be sent in a header; it holds characters that are not ASCII")]
-    Key,
+    #[error("the header {name} can't be sent; a value may hold visible ASCII characters only")]
+    Header { name: String },
 }
 
 impl Error {
     /// Whether trying the same again is of no use.
     pub(crate) const fn is_permanent(&self) -> bool {
         match self {
-            Self::NotAllowed { .. } | Self::TooLarge { .. } | Self::Key => true,
+            Self::NotAllowed { .. } | Self::TooLarge { .. } | Self::Header { .. } => true,
             Self::Status { status, .. } => is_permanent_status(*status),
             Self::Json { .. } | Self::Transport { .. } | Self::Client(_) => false,
         }
@@ -102,6 +109,8 @@ pub(crate) struct Call<'call> {
     pub(crate) idempotency_key: Option<&'call str>,
     /// The key that the other side wants to see.
     pub(crate) bearer: Option<&'call Secret>,
+    /// Other headers, some of them secret.
+    pub(crate) headers: Vec<(String, Secret)>,
 }
 
 /// What is sent.
@@ -109,8 +118,8 @@ pub(crate) struct Call<'call> {
 pub(crate) struct Body<'call> {
     /// Its media type.
     pub(crate) content_type: &'call str,
-    /// Its JSON.
-    pub(crate) json: Value,
+    /// Its text.
+    pub(crate) text: String,
 }
 
 impl Call<'_> {
@@ -123,15 +132,16 @@ impl Call<'_> {
             traceparent: None,
             idempotency_key: None,
             bearer: None,
+            headers: Vec::new(),
         }
     }
 
     /// A message in JSON.
-    pub(crate) fn post(url: Url, timeout: Duration, json: Value) -> Self {
+    pub(crate) fn post(url: Url, timeout: Duration, json: &Value) -> Self {
         let mut call = Self::get(url, timeout);
         call.body = Some(Body {
             content_type: "application/json",
-            json,
+            text: json.to_string(),
         });
         call
     }
@@ -194,7 +204,8 @@ impl Egress {
         if !self.allowed.allows(&call.url) {
             return Err(Error::NotAllowed { origin });
         }
-        let bearer = call.bearer;
+        let mut secrets: Vec<Secret> = call.bearer.cloned().into_iter().collect();
+        secrets.extend(call.headers.iter().map(|(_, value)| value.clone()));
         let transport = |source: reqwest::Error| Error::Transport {
             origin: origin.clone(),
             source: source.without_url(),
@@ -217,7 +228,7 @@ impl Egress {
         Err(Error::Status {
             origin,
             status: status.as_u16(),
-            excerpt: excerpt(&body, bearer),
+            excerpt: excerpt(&body, &secrets),
         })
     }
 
@@ -235,18 +246,31 @@ impl Egress {
             request = request.header(contracts::state_hub::IDEMPOTENCY_KEY, key);
         }
         if let Some(bearer) = call.bearer {
-            let mut value = HeaderValue::from_str(&format!("Bearer {}", bearer.expose()))
-                .map_err(|_| Error::Key)?;
-            value.set_sensitive(true);
-            request = request.header(AUTHORIZATION, value);
+            let value = Secret::new(&format!("Bearer {}", bearer.expose()));
+            request = request.header(AUTHORIZATION, header_value("authorization", &value)?);
+        }
+        for (name, value) in &call.headers {
+            let known = HeaderName::from_bytes(name.as_bytes());
+            let known = known.map_err(|_| Error::Header { name: name.clone() })?;
+            request = request.header(known, header_value(name, value)?);
         }
         if let Some(body) = call.body {
             request = request
                 .header(CONTENT_TYPE, body.content_type)
-                .body(body.json.to_string());
+                .body(body.text);
         }
         Ok(request)
     }
+}
+
+/// A value that HTTP libraries do not show either.
+fn header_value(name: &str, value: &Secret) -> Result<HeaderValue, Error> {
+    let value = HeaderValue::from_str(value.expose());
+    let mut value = value.map_err(|_| Error::Header {
+        name: name.to_owned(),
+    })?;
+    value.set_sensitive(true);
+    Ok(value)
 }
 
 async fn read_bounded(mut response: Response, origin: &str) -> Result<Vec<u8>, Error> {
@@ -268,11 +292,16 @@ async fn read_bounded(mut response: Response, origin: &str) -> Result<Vec<u8>, E
     }
 }
 
-/// The beginning of a refusal, without the key in case that the other side repeats it.
-fn excerpt(body: &[u8], bearer: Option<&Secret>) -> String {
+/// The beginning of a refusal, without the secrets in case that the other side repeats them.
+fn excerpt(body: &[u8], secrets: &[Secret]) -> String {
     let mut text = String::from_utf8_lossy(body).into_owned();
-    if let Some(secret) = bearer.map(Secret::expose).filter(|text| !text.is_empty()) {
-        text = text.replace(secret, "…");
+    // The scheme before a key is repeated less often than the key.
+    let parts = secrets
+        .iter()
+        .flat_map(|secret| secret.expose().split_whitespace())
+        .filter(|part| part.len() >= SHORTEST_SECRET && *part != "Bearer");
+    for part in parts {
+        text = text.replace(part, "…");
     }
     printable(text.trim(), EXCERPT_CHARACTERS)
 }

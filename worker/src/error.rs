@@ -5,6 +5,7 @@ use temporalio_sdk::activities::ActivityError;
 use temporalio_sdk::error::ApplicationFailure;
 
 use crate::egress;
+use crate::sinks::InvalidSecret;
 
 /// The longest error text that goes into the ledger or into Temporal, in characters.
 const LONGEST_TEXT: usize = 2000;
@@ -64,6 +65,25 @@ pub(crate) enum StepError {
     ForeignFile { file: String },
     #[error("workingMemory.prefix: \"{0}\" may only hold letters, digits, dots, dashes and _")]
     InvalidPrefix(String),
+    #[error("the secret {reference} can't be read below SECRETS_DIR")]
+    SecretFile {
+        reference: String,
+        #[source]
+        source: std::io::Error,
+    },
+    #[error("the secret {reference} can't sign")]
+    SigningSecret {
+        reference: String,
+        #[source]
+        source: InvalidSecret,
+    },
+    #[error("failed to {action} {object}")]
+    Object {
+        action: &'static str,
+        object: String,
+        #[source]
+        source: object_store::Error,
+    },
     #[error("not done within {seconds} s")]
     TimedOut { seconds: u64 },
     #[error("a task of this process ended early")]
@@ -92,11 +112,15 @@ impl StepError {
             | Self::TooManyTasks { .. }
             | Self::ForeignFile { .. }
             | Self::InvalidPrefix(_) => true,
+            Self::Object { source, .. } => is_refusal(source),
             Self::Call { source, .. } => source.is_permanent(),
             Self::Store(error) => error.is_permanent(),
             Self::Context { source, .. } => source.is_permanent(),
             Self::EmptyAnswer
             | Self::File { .. }
+            // A Secret that was just made or put right takes a moment to arrive.
+            | Self::SecretFile { .. }
+            | Self::SigningSecret { .. }
             | Self::TimedOut { .. }
             | Self::Interrupted(_) => false,
         }
@@ -117,7 +141,8 @@ impl StepError {
             Self::Prompt(_) => "Prompt",
             Self::UnusableAnswer(_) | Self::EmptyAnswer => "Answer",
             Self::InvalidTask { .. } | Self::TooManyTasks { .. } => "Tasks",
-            Self::File { .. } | Self::ForeignFile { .. } => "File",
+            Self::File { .. } | Self::ForeignFile { .. } | Self::Object { .. } => "File",
+            Self::SecretFile { .. } | Self::SigningSecret { .. } => "Secret",
             Self::TimedOut { .. } => "TimedOut",
             Self::Interrupted(_) => "Interrupted",
         }
@@ -137,6 +162,20 @@ impl StepError {
                 .build(),
         )
     }
+}
+
+/// Whether an object store understood a request and refuses it: no such bucket, no permission.
+const fn is_refusal(error: &object_store::Error) -> bool {
+    use object_store::Error;
+    matches!(
+        error,
+        Error::NotFound { .. }
+            | Error::PermissionDenied { .. }
+            | Error::Unauthenticated { .. }
+            | Error::InvalidPath { .. }
+            | Error::NotSupported { .. }
+            | Error::NotImplemented { .. }
+    )
 }
 
 /// A text that Postgres and Temporal take: of bounded length and without the character NUL.

@@ -15,6 +15,7 @@ mod metrics;
 mod plan;
 mod probes;
 mod report;
+mod secrets;
 mod service;
 mod services;
 mod sinks;
@@ -22,28 +23,36 @@ mod telemetry;
 mod trace;
 mod workflows;
 
-pub use arguments::{
-    Arguments, IssueSinkType, ModelArguments, RunArguments, Secret, SinkArguments,
-};
+pub use arguments::{Arguments, IssueSinkType, ModelArguments, RunArguments, SinkArguments};
 pub use egress::AllowedHosts;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Result, bail};
-use runtime::{AdminServer, Metrics, Readiness, Shutdown, require};
+use runtime::storage::Storage;
+use runtime::{AdminServer, MetricDescription, Metrics, Readiness, Shutdown, require};
 use store::Store;
 use temporal::Temporal;
+use temporalio_common::worker::build_id_from_current_exe;
 use tokio::task::JoinHandle;
 
 use egress::{AllowList, Egress};
 use instruction::ModelEndpoint;
 use metrics::WorkerMetrics;
+use secrets::Secrets;
 use services::{Services, Settings};
 use telemetry::SdkTelemetry;
 
 /// The name in logs, in Postgres' list of connections and in Temporal's list of workers.
 const PROGRAM: &str = "actcore-worker";
+
+/// Every metric of the worker, those without a series too. The Temporal SDK's come on top.
+pub fn metrics() -> Result<Vec<MetricDescription>, prometheus::Error> {
+    let metrics = Metrics::new(PROGRAM, env!("CARGO_PKG_VERSION"))?;
+    WorkerMetrics::register(metrics.registry())?;
+    Ok(metrics.registry().descriptions())
+}
 
 /// Runs the worker until the process is to stop. An error names what is missing or what broke.
 pub async fn run(arguments: Arguments, shutdown: Shutdown) -> Result<()> {
@@ -62,6 +71,8 @@ pub async fn run(arguments: Arguments, shutdown: Shutdown) -> Result<()> {
     let telemetry = SdkTelemetry::start()?;
     let metrics = Metrics::new(PROGRAM, env!("CARGO_PKG_VERSION"))?;
     let worker_metrics = WorkerMetrics::register(metrics.registry())?;
+    let build_id = build_id(runs.worker_build_id.clone());
+    tracing::info!(build_id, "starting");
     let services = services(store.clone(), worker_metrics, (runs, model, sinks))?;
 
     let slot = probes::TemporalSlot::default();
@@ -71,7 +82,8 @@ pub async fn run(arguments: Arguments, shutdown: Shutdown) -> Result<()> {
             probes::temporal(Arc::clone(&slot)),
         ],
         shutdown.clone(),
-    );
+    )
+    .shown_in(&metrics);
     let health = AdminServer::serve(&admin, readiness, shutdown.clone()).await?;
     let scrapes = metrics
         .with_upstream(telemetry.exporter)
@@ -92,13 +104,26 @@ pub async fn run(arguments: Arguments, shutdown: Shutdown) -> Result<()> {
         if !probes::schema_is_current(&store, &shutdown).await {
             return Ok(());
         }
-        service::serve(&telemetry.runtime, &client, &services, &shutdown).await
+        let polled = service::Polled {
+            client: &client,
+            services: &services,
+            build_id: &build_id,
+        };
+        service::serve(&telemetry.runtime, &polled, &shutdown).await
     };
     tokio::select! {
         done = work => done,
         ended = ended_early(health, "HEALTH_BIND_ADDR", &shutdown) => ended,
         ended = ended_early(scrapes, "PROMETHEUS_BIND_ADDR", &shutdown) => ended,
     }
+}
+
+/// What Temporal calls this build: as set, or such that two different programs never share it.
+fn build_id(set: Option<String>) -> String {
+    set.filter(|id| !id.is_empty()).unwrap_or_else(|| {
+        let hash: String = build_id_from_current_exe().chars().take(12).collect();
+        format!("{}-{hash}", env!("CARGO_PKG_VERSION"))
+    })
 }
 
 /// What activities share, from the settings.
@@ -111,6 +136,8 @@ fn services(
         activity_timeout_seconds,
         skip_schedule_sync,
         egress_allowed_hosts,
+        worker_build_id: _,
+        secrets_dir,
     } = runs;
     let ModelArguments {
         openai_base_url,
@@ -120,6 +147,7 @@ fn services(
         state_hub_url,
         working_memory_dir,
         issue_core_url,
+        issue_core_token,
         issue_sink_type,
     } = sinks;
     if skip_schedule_sync.is_some() {
@@ -132,6 +160,10 @@ fn services(
             "ISSUE_SINK_TYPE is issue-core; set it to http://host:port",
         )?;
     }
+    let working_memory = working_memory_dir
+        .filter(|place| !place.is_empty())
+        .map(|place| Storage::parse("WORKING_MEMORY_DIR", &place))
+        .transpose()?;
     let implied = [
         state_hub_url.as_ref(),
         issue_core_url.as_ref(),
@@ -141,16 +173,18 @@ fn services(
     Ok(Arc::new(Services {
         store,
         egress,
+        secrets: Secrets::new(secrets_dir),
         metrics,
         settings: Settings {
             state_hub: state_hub_url,
             issue_core: issue_core_url,
+            issue_core_token: issue_core_token.filter(|key| !key.expose().is_empty()),
             issue_sink_type,
             model: openai_base_url.map(|base| ModelEndpoint {
                 base,
                 key: openai_api_key,
             }),
-            working_memory: working_memory_dir,
+            working_memory,
             run_limit: Duration::from_secs(activity_timeout_seconds),
         },
     }))

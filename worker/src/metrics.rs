@@ -1,10 +1,13 @@
 //! The worker's own metrics. Every series with few labels exists from the start, at zero: a
-//! counter that is born at one never shows an increase.
+//! counter that is born at one never shows an increase. Those of a sink exist from the moment at
+//! which a run plans to use it.
 
 use std::time::Duration;
 
 use domain::{DeliveryResult, RunOutcome, Tier};
-use prometheus::{Histogram, HistogramOpts, IntCounterVec, Opts, Registry};
+use prometheus::{Histogram, HistogramOpts, IntCounterVec, Opts};
+use runtime::Registry;
+use store::MirrorRow;
 
 use crate::sinks::KINDS;
 
@@ -23,6 +26,49 @@ const RESULTS: [DeliveryResult; 4] = [
 const DURATION_BUCKETS: [f64; 12] = [
     0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 15.0, 60.0, 180.0, 600.0, 1800.0, 3600.0,
 ];
+
+/// The labels that tell whose sink is meant.
+const SINK_LABELS: [&str; 5] = ["namespace", "name", "tier", "sink", "kind"];
+
+/// One sink of one definition, as the metrics name it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct SinkLabels {
+    namespace: String,
+    name: String,
+    tier: &'static str,
+    sink: String,
+    kind: &'static str,
+}
+
+impl SinkLabels {
+    /// The labels of the sink called `sink` of the definition in a mirror row. `None` for a kind
+    /// that is none of ours: kinds come out of the ledger and out of histories as texts, and a
+    /// label must stay one of a few.
+    pub(crate) fn new(row: &MirrorRow, sink: &str, kind: &str) -> Option<Self> {
+        Some(Self {
+            namespace: row.namespace.clone(),
+            name: row.name.clone(),
+            tier: known_tier(row.spec["tier"].as_str().or(Some(Tier::Standard.as_str()))),
+            sink: sink.to_owned(),
+            kind: KINDS.into_iter().find(|known| *known == kind)?,
+        })
+    }
+
+    fn values(&self) -> [&str; 5] {
+        [
+            &self.namespace,
+            &self.name,
+            self.tier,
+            &self.sink,
+            self.kind,
+        ]
+    }
+
+    fn values_with(&self, result: DeliveryResult) -> [&str; 6] {
+        let [namespace, name, tier, sink, kind] = self.values();
+        [namespace, name, tier, sink, kind, result.as_str()]
+    }
+}
 
 /// The worker's own metrics. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -45,13 +91,13 @@ impl WorkerMetrics {
             )?,
             deliveries: counter(
                 "activity_core_sink_deliveries_total",
-                "Deliveries to sinks that ended, by kind of sink and result.",
-                &["kind", "result"],
+                "Deliveries to sinks that ended, by definition, sink and result.",
+                &["namespace", "name", "tier", "sink", "kind", "result"],
             )?,
             delivery_failures: counter(
                 "activity_core_sink_delivery_failures_total",
                 "Failed tries of deliveries to sinks, those that are repeated included.",
-                &["kind"],
+                &SINK_LABELS,
             )?,
             instruction_tokens: counter(
                 "activity_core_instruction_tokens_total",
@@ -85,12 +131,6 @@ impl WorkerMetrics {
                 self.runs.with_label_values(&[outcome.as_str(), tier]);
             }
         }
-        for kind in KINDS {
-            self.delivery_failures.with_label_values(&[kind]);
-            for result in RESULTS {
-                self.deliveries.with_label_values(&[kind, result.as_str()]);
-            }
-        }
         for direction in ["prompt", "completion"] {
             self.instruction_tokens.with_label_values(&[direction]);
         }
@@ -98,28 +138,33 @@ impl WorkerMetrics {
 
     /// Counts a run that ended.
     pub(crate) fn count_run(&self, outcome: RunOutcome, tier: Option<&str>, took: Duration) {
-        let known = [Tier::Critical.as_str(), Tier::Standard.as_str()];
-        let tier = known.into_iter().find(|name| tier == Some(name));
         self.runs
-            .with_label_values(&[outcome.as_str(), tier.unwrap_or(UNKNOWN_TIER)])
+            .with_label_values(&[outcome.as_str(), known_tier(tier)])
             .inc();
         self.run_duration.observe(took.as_secs_f64());
     }
 
-    /// Counts a delivery that ended.
-    pub(crate) fn count_delivery(&self, kind: &str, result: DeliveryResult) {
-        if let Some(kind) = known_kind(kind) {
+    /// Lets a sink's series begin, at zero.
+    pub(crate) fn expect_deliveries(&self, labels: &SinkLabels) {
+        self.delivery_failures.with_label_values(&labels.values());
+        for result in RESULTS {
             self.deliveries
-                .with_label_values(&[kind, result.as_str()])
-                .inc();
+                .with_label_values(&labels.values_with(result));
         }
     }
 
+    /// Counts a delivery that ended.
+    pub(crate) fn count_delivery(&self, labels: &SinkLabels, result: DeliveryResult) {
+        self.deliveries
+            .with_label_values(&labels.values_with(result))
+            .inc();
+    }
+
     /// Counts a try of a delivery that failed.
-    pub(crate) fn count_delivery_failure(&self, kind: &str) {
-        if let Some(kind) = known_kind(kind) {
-            self.delivery_failures.with_label_values(&[kind]).inc();
-        }
+    pub(crate) fn count_delivery_failure(&self, labels: &SinkLabels) {
+        self.delivery_failures
+            .with_label_values(&labels.values())
+            .inc();
     }
 
     /// Counts what one answer of a model took.
@@ -133,9 +178,11 @@ impl WorkerMetrics {
     }
 }
 
-/// Kinds come out of the ledger and out of histories as texts; a label must stay one of a few.
-fn known_kind(kind: &str) -> Option<&'static str> {
-    KINDS.into_iter().find(|known| *known == kind)
+fn known_tier(tier: Option<&str>) -> &'static str {
+    [Tier::Critical.as_str(), Tier::Standard.as_str()]
+        .into_iter()
+        .find(|name| tier == Some(name))
+        .unwrap_or(UNKNOWN_TIER)
 }
 
 fn counter(name: &str, help: &str, labels: &[&str]) -> Result<IntCounterVec, prometheus::Error> {
@@ -146,17 +193,36 @@ fn counter(name: &str, help: &str, labels: &[&str]) -> Result<IntCounterVec, pro
 mod tests {
     use super::*;
 
+    fn text(registry: &Registry) -> String {
+        prometheus::TextEncoder::new()
+            .encode_to_string(&registry.gather())
+            .unwrap()
+    }
+
     #[test]
     fn every_series_is_there_before_anything_happens() {
         let registry = Registry::new();
-        WorkerMetrics::register(&registry).unwrap();
-        let text = prometheus::TextEncoder::new()
-            .encode_to_string(&registry.gather())
-            .unwrap();
+        let metrics = WorkerMetrics::register(&registry).unwrap();
+        let row = MirrorRow {
+            activity_id: uuid::Uuid::nil(),
+            namespace: "team".to_owned(),
+            name: "triage".to_owned(),
+            uid: uuid::Uuid::nil(),
+            generation: 1,
+            display_name: "Daily triage".to_owned(),
+            enabled: true,
+            event_type: None,
+            spec: serde_json::json!({"tier": "Critical"}),
+        };
+        assert_eq!(SinkLabels::new(&row, "hub", "pigeon"), None);
+        metrics.expect_deliveries(&SinkLabels::new(&row, "hub", "stateHub").unwrap());
+        let text = text(&registry);
         for series in [
             "activity_core_runs_total{outcome=\"Failed\",tier=\"Critical\"} 0",
-            "activity_core_sink_deliveries_total{kind=\"stateHub\",result=\"Exists\"} 0",
-            "activity_core_sink_delivery_failures_total{kind=\"issueCore\"} 0",
+            "activity_core_sink_deliveries_total{kind=\"stateHub\",name=\"triage\",\
+             namespace=\"team\",result=\"Exists\",sink=\"hub\",tier=\"Critical\"} 0",
+            "activity_core_sink_delivery_failures_total{kind=\"stateHub\",name=\"triage\",\
+             namespace=\"team\",sink=\"hub\",tier=\"Critical\"} 0",
             "activity_core_instruction_tokens_total{direction=\"completion\"} 0",
             "activity_core_run_duration_seconds_count 0",
         ] {

@@ -158,6 +158,7 @@ pub(crate) mod tests {
             outcome: RunOutcome::Running,
             error: None,
             workflow_id: None,
+            trace_id: None,
             usage: None,
             sort_time: nominal,
         };

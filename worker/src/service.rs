@@ -7,6 +7,7 @@ use anyhow::{Context as _, Result, bail};
 use contracts::names;
 use runtime::Shutdown;
 use temporalio_client::Client;
+use temporalio_common::worker::WorkerDeploymentOptions;
 use temporalio_sdk::{Runtime, Worker, WorkerOptions};
 
 use crate::activities::{LedgerActivities, StepActivities};
@@ -21,24 +22,42 @@ const GRACE: Duration = Duration::from_secs(20);
 /// gives a pod.
 const GRACE_OF_THE_SDK: Duration = Duration::from_secs(5);
 
+/// For whom and as whom is polled.
+pub(crate) struct Polled<'run> {
+    /// The connection to Temporal.
+    pub(crate) client: &'run Client,
+    /// What the activities share.
+    pub(crate) services: &'run Arc<Services>,
+    /// The build's name in histories. It is told and decides nothing: every build takes every
+    /// task, and recorded histories are replayed before a build is delivered (docs/adr/0003).
+    pub(crate) build_id: &'run str,
+}
+
 /// Polls both task queues until the process is to stop, then drains them.
 pub(crate) async fn serve(
     runtime: &Runtime,
-    client: &Client,
-    services: &Arc<Services>,
+    polled: &Polled<'_>,
     shutdown: &Shutdown,
 ) -> Result<()> {
+    let Polled {
+        client,
+        services,
+        build_id,
+    } = polled;
+    let deployment = WorkerDeploymentOptions::from_build_id((*build_id).to_owned());
     let options = WorkerOptions::new(names::WORKFLOW_TASK_QUEUE)
         .graceful_shutdown_period(GRACE)
+        .deployment_options(deployment.clone())
         .register_activities(LedgerActivities::new(Arc::clone(services)))
         .register_workflow::<ActivityRun>()?
         .build();
-    let mut workflows = Worker::new(runtime, client.clone(), options)?;
+    let mut workflows = Worker::new(runtime, (*client).clone(), options)?;
     let options = WorkerOptions::new(names::ACTIVITY_TASK_QUEUE)
         .graceful_shutdown_period(GRACE)
+        .deployment_options(deployment.clone())
         .register_activities(StepActivities::new(Arc::clone(services)))
         .build();
-    let mut activities = Worker::new(runtime, client.clone(), options)?;
+    let mut activities = Worker::new(runtime, (*client).clone(), options)?;
     let stop_workflows = workflows.shutdown_handle();
     let stop_activities = activities.shutdown_handle();
 

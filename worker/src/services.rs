@@ -1,9 +1,10 @@
 //! What all activities of the process share.
 
-use std::path::PathBuf;
 use std::time::Duration;
 
 use domain::{ActivityId, Definition};
+use runtime::Secret;
+use runtime::storage::Storage;
 use store::Store;
 use url::Url;
 
@@ -13,6 +14,7 @@ use crate::error::StepError;
 use crate::instruction::ModelEndpoint;
 use crate::metrics::WorkerMetrics;
 use crate::plan;
+use crate::secrets::Secrets;
 
 /// What all activities of the process share.
 #[derive(Debug)]
@@ -21,6 +23,8 @@ pub(crate) struct Services {
     pub(crate) store: Store,
     /// The way out.
     pub(crate) egress: Egress,
+    /// The secrets that definitions may refer to.
+    pub(crate) secrets: Secrets,
     /// The worker's own metrics.
     pub(crate) metrics: WorkerMetrics,
     /// Where things are.
@@ -34,12 +38,14 @@ pub(crate) struct Settings {
     pub(crate) state_hub: Option<Url>,
     /// issue-core.
     pub(crate) issue_core: Option<Url>,
+    /// The key that issue-core wants to see.
+    pub(crate) issue_core_token: Option<Secret>,
     /// Whether tasks are filed at all.
     pub(crate) issue_sink_type: IssueSinkType,
     /// Where instructions are answered.
     pub(crate) model: Option<ModelEndpoint>,
-    /// The folder of working-memory reports.
-    pub(crate) working_memory: Option<PathBuf>,
+    /// The place of working-memory reports.
+    pub(crate) working_memory: Option<Storage>,
     /// How long the steps of one run may take together.
     pub(crate) run_limit: Duration,
 }

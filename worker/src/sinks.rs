@@ -3,6 +3,7 @@
 //! Entering intents and results in the ledger is left to the `delivery` module.
 
 pub(crate) mod issue_core;
+mod signature;
 pub(crate) mod state_hub;
 mod webhook;
 mod working_memory;
@@ -10,6 +11,7 @@ mod working_memory;
 use std::time::Duration;
 
 use domain::{DeliveryResult, ReportSink, ReportSinkKind};
+pub(crate) use signature::InvalidSecret;
 use store::DeliveryEnd;
 
 use crate::error::StepError;
@@ -82,7 +84,10 @@ impl ReportDelivery<'_> {
         match &self.sink.kind {
             ReportSinkKind::StateHub { event_type } => state_hub::deliver(self, event_type).await,
             ReportSinkKind::WorkingMemory { prefix } => working_memory::deliver(self, prefix).await,
-            ReportSinkKind::Webhook { url } => webhook::deliver(self, url).await,
+            ReportSinkKind::Webhook {
+                url,
+                signing_secret,
+            } => webhook::deliver(self, url, signing_secret.as_ref()).await,
         }
     }
 

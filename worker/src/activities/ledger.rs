@@ -12,8 +12,10 @@ use temporalio_macros::activities;
 use temporalio_sdk::activities::{ActivityContext, ActivityError};
 
 use crate::error::StepError;
+use crate::metrics::SinkLabels;
 use crate::plan;
 use crate::services::Services;
+use crate::sinks::issue_core;
 
 /// Why a delivery is given up that was under way when its run ended.
 const GIVEN_UP: &str = "the run ended before the delivery was confirmed";
@@ -44,7 +46,46 @@ impl LedgerActivities {
             return Ok(plan::refusal(StepError::DefinitionDeleted.to_string()));
         };
         let limit = self.services.settings.run_limit;
-        Ok(plan::plan(plan::definition(&row), limit))
+        let plan = plan::plan(plan::definition(&row), limit);
+        self.expect_deliveries(&row, &plan);
+        Ok(plan)
+    }
+
+    fn expect_deliveries(&self, row: &MirrorRow, plan: &RunPlan) {
+        let reports = plan.reports.iter();
+        let tasks = plan
+            .tasks_seconds
+            .map(|_| (issue_core::NAME, issue_core::KIND));
+        let sinks = reports
+            .map(|report| (report.name.as_str(), report.kind.as_str()))
+            .chain(tasks);
+        for (sink, kind) in sinks {
+            if let Some(labels) = SinkLabels::new(row, sink, kind) {
+                self.services.metrics.expect_deliveries(&labels);
+            }
+        }
+    }
+
+    /// Counts the deliveries that nobody will try again. A definition that is gone has no series.
+    async fn count_given_up(
+        &self,
+        activity: ActivityId,
+        given_up: &[(String, String)],
+    ) -> Result<(), StepError> {
+        if given_up.is_empty() {
+            return Ok(());
+        }
+        let Some(row) = self.services.store.definition(activity).await? else {
+            return Ok(());
+        };
+        for (sink, kind) in given_up {
+            if let Some(labels) = SinkLabels::new(&row, sink, kind) {
+                self.services
+                    .metrics
+                    .count_delivery(&labels, DeliveryResult::Failed);
+            }
+        }
+        Ok(())
     }
 
     /// Enters the run as Running, unless it is entered already.
@@ -66,17 +107,13 @@ impl LedgerActivities {
         }
         let given_up = self.services.store.give_up_deliveries(run_id, GIVEN_UP);
         let given_up = given_up.await?;
+        self.count_given_up(activity, &given_up).await?;
         let end = RunEnd {
             outcome: outcome(input.error.as_deref()),
             error: input.error.clone(),
             completed_at: Utc::now(),
         };
         self.services.store.end_run(run_id, &end).await?;
-        for kind in given_up {
-            self.services
-                .metrics
-                .count_delivery(&kind, DeliveryResult::Failed);
-        }
         let took = (end.completed_at - input.start.fired_at).to_std();
         let took = took.unwrap_or(Duration::ZERO);
         self.services

@@ -27,7 +27,7 @@ fn only_what_may_change_by_itself_is_tried_again() {
 #[test]
 fn a_refusal_does_not_repeat_the_key() {
     let key: Secret = "sk-canary".parse().unwrap();
-    let shown = excerpt(b"{\"error\": \"bad key sk-canary\"}", Some(&key));
+    let shown = excerpt(b"{\"error\": \"bad key sk-canary\"}", &[key]);
     assert_eq!(shown, "{\"error\": \"bad key \u{2026}\"}");
 }
 

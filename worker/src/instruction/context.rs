@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
-use domain::{ActivityId, ContextKind, ContextSource, StateHubQuery};
+use domain::{ActivityId, ContextKind, ContextSource, HeaderSource, HttpHeader, StateHubQuery};
 use futures::future::try_join_all;
+use runtime::Secret;
 use serde_json::{Map, Value};
 
 use crate::egress::Call;
@@ -46,7 +47,7 @@ impl ContextCalls<'_> {
     async fn fetch_one(&self, kind: &ContextKind) -> Result<Value, StepError> {
         match kind {
             ContextKind::StateHub(query) => self.state_hub(query).await,
-            ContextKind::Http { url } => self.http(url).await,
+            ContextKind::Http { url, headers } => self.http(url, headers).await,
             ContextKind::PreviousReport => {
                 let report = self.services.store.previous_report(self.activity).await?;
                 Ok(Value::String(report.unwrap_or_default()))
@@ -63,16 +64,31 @@ impl ContextCalls<'_> {
             }
             pairs.append_pair("limit", &query.limit.to_string());
         }
-        self.get(url, "read State Hub's progress entries").await
+        self.get(
+            Call::get(url, self.timeout),
+            "read State Hub's progress entries",
+        )
+        .await
     }
 
-    async fn http(&self, url: &str) -> Result<Value, StepError> {
+    async fn http(&self, url: &str, headers: &[HttpHeader]) -> Result<Value, StepError> {
         let url = url.parse().map_err(|_| StepError::InvalidUrl("http.url"))?;
-        self.get(url, "read the URL").await
+        let mut call = Call::get(url, self.timeout);
+        for header in headers {
+            let value = match &header.value {
+                HeaderSource::Plain(text) => Secret::new(text),
+                HeaderSource::Secret(reference) => self.services.secrets.read(reference).await?,
+            };
+            call.headers.push((header.name.clone(), value));
+        }
+        self.get(call, "read the URL").await
     }
 
-    async fn get(&self, url: url::Url, action: &'static str) -> Result<Value, StepError> {
-        let mut call = Call::get(url, self.timeout);
+    async fn get<'call>(
+        &'call self,
+        mut call: Call<'call>,
+        action: &'static str,
+    ) -> Result<Value, StepError> {
         call.traceparent = self.traceparent;
         let answer = self.services.egress.send(call).await;
         answer

@@ -1,11 +1,11 @@
 //! An OpenAI-compatible endpoint: `POST /chat/completions`.
 
 use domain::{Instruction, OutputSchema, RunId};
+use runtime::Secret;
 use serde::Serialize;
 use serde_json::{Value, json};
 use url::Url;
 
-use crate::arguments::Secret;
 use crate::egress::{Call, Egress, endpoint};
 use crate::error::StepError;
 
@@ -112,7 +112,7 @@ impl ModelEndpoint {
         let mut call = Call::post(
             endpoint(&self.base, "chat/completions"),
             question.instruction.timeout,
-            body,
+            &body,
         );
         call.idempotency_key = Some(&idempotency_key);
         call.traceparent = question.traceparent;

@@ -123,6 +123,7 @@ impl TaskDelivery<'_> {
             .append_pair("external_id", external_id);
         let mut call = Call::get(url, TASKS_TIMEOUT);
         call.traceparent = self.traceparent;
+        call.bearer = self.services.settings.issue_core_token.as_ref();
         let answer = self.services.egress.send(call).await;
         let issues: Vec<Issue> = answer
             .and_then(|answer| answer.json())
@@ -140,9 +141,10 @@ impl TaskDelivery<'_> {
         action: &'static str,
     ) -> Result<Option<Issue>, StepError> {
         let body = serde_json::to_value(issue).unwrap_or_default();
-        let mut call = Call::post(url, TASKS_TIMEOUT, body);
+        let mut call = Call::post(url, TASKS_TIMEOUT, &body);
         call.idempotency_key = Some(&issue.external_id);
         call.traceparent = self.traceparent;
+        call.bearer = self.services.settings.issue_core_token.as_ref();
         let answer = self.services.egress.send(call).await;
         let answer = answer.map_err(StepError::call(action))?;
         // The issue is there, whatever the answer's body looks like.

@@ -29,7 +29,7 @@ pub(super) async fn deliver(
     }
     let body = serde_json::to_value(progress(delivery.report, event_type)).unwrap_or_default();
     let idempotency_key = delivery.idempotency_key();
-    let mut call = Call::post(url, delivery.timeout(), body);
+    let mut call = Call::post(url, delivery.timeout(), &body);
     call.idempotency_key = Some(&idempotency_key);
     call.traceparent = delivery.traceparent;
     let answer = delivery.services.egress.send(call).await;

@@ -2,11 +2,16 @@
 //!
 //! A webhook can't be asked whether it knows the run. What stands in for the look is the event's
 //! id, which is the run's, and the idempotency key: a receiver that sees one of them again drops
-//! the event.
+//! the event. Where the definition names a secret, the request is signed, and the same key is its
+//! `webhook-id`.
 
+use chrono::Utc;
 use contracts::workflow::format_time;
+use domain::SecretReference;
+use runtime::Secret;
 use serde_json::{Value, json};
 
+use super::signature::SigningKeys;
 use super::{Delivered, ReportDelivery};
 use crate::egress::{Body, Call};
 use crate::error::StepError;
@@ -21,15 +26,28 @@ const CONTENT_TYPE: &str = "application/cloudevents+json";
 pub(super) async fn deliver(
     delivery: &ReportDelivery<'_>,
     url: &str,
+    signing_secret: Option<&SecretReference>,
 ) -> Result<Delivered, StepError> {
     let url = url
         .parse()
         .map_err(|_| StepError::InvalidUrl("webhook.url"))?;
     let idempotency_key = delivery.idempotency_key();
     let mut call = Call::get(url, delivery.timeout());
+    let text = event(delivery.report, delivery.traceparent).to_string();
+    if let Some(reference) = signing_secret {
+        let secret = delivery.services.secrets.read(reference).await?;
+        let keys = SigningKeys::parse(&secret).map_err(|source| StepError::SigningSecret {
+            reference: reference.to_string(),
+            source,
+        })?;
+        call.headers = keys
+            .headers(&idempotency_key, Utc::now(), &text)
+            .map(|(name, value)| (name.to_owned(), Secret::new(&value)))
+            .into();
+    }
     call.body = Some(Body {
         content_type: CONTENT_TYPE,
-        json: event(delivery.report, delivery.traceparent),
+        text,
     });
     call.idempotency_key = Some(&idempotency_key);
     call.traceparent = delivery.traceparent;

@@ -1,8 +1,11 @@
-//! The working memory: a Markdown file `<prefix>-YYYY-MM-DD-<run id>.md`.
+//! The working memory: a Markdown file `<prefix>-YYYY-MM-DD-<run id>.md`, in a folder or in a
+//! bucket.
 //!
-//! A file is there as a whole or not at all: it is written under another name in the same folder,
+//! A file is there as a whole or not at all: in a folder it is written under another name,
 //! synchronised and then renamed. Its name is made of parts that can't hold a separator, so that
 //! it can't lie outside of the folder.
+
+mod bucket;
 
 use std::fmt::Write as _;
 use std::fs;
@@ -12,7 +15,10 @@ use std::path::{Path, PathBuf};
 
 use contracts::workflow::format_time;
 use domain::RunId;
+use runtime::storage::Storage;
 use serde_json::Value;
+
+use bucket::ReportObject;
 
 use super::{Delivered, ReportDelivery};
 use crate::error::StepError;
@@ -28,20 +34,36 @@ pub(super) async fn deliver(
     delivery: &ReportDelivery<'_>,
     prefix: &str,
 ) -> Result<Delivered, StepError> {
-    let folder = delivery.services.settings.working_memory.clone();
-    let folder = folder.ok_or(StepError::NotConfigured {
+    let storage = delivery.services.settings.working_memory.as_ref();
+    let storage = storage.ok_or(StepError::NotConfigured {
         variable: "WORKING_MEMORY_DIR",
         needed_for: "a working-memory report",
     })?;
-    let file = ReportFile {
-        name: file_name(prefix, delivery.report)?,
-        folder,
-        run_id: delivery.report.run_id,
-        content: content(delivery.report),
-    };
-    tokio::task::spawn_blocking(move || file.deliver())
-        .await
-        .map_err(StepError::Interrupted)?
+    let name = file_name(prefix, delivery.report)?;
+    let run_id = delivery.report.run_id;
+    let content = content(delivery.report);
+    match storage {
+        Storage::Bucket(bucket) => {
+            let object = ReportObject {
+                bucket,
+                name,
+                run_id,
+                content,
+            };
+            object.deliver().await
+        }
+        Storage::Folder(folder) => {
+            let file = ReportFile {
+                folder: folder.clone(),
+                name,
+                run_id,
+                content,
+            };
+            tokio::task::spawn_blocking(move || file.deliver())
+                .await
+                .map_err(StepError::Interrupted)?
+        }
+    }
 }
 
 /// One file to be there.
