@@ -3,10 +3,11 @@
 
 mod cache;
 
+use std::net::SocketAddr;
 use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
 
-use axum::extract::{FromRequestParts, Request, State};
+use axum::extract::{ConnectInfo, FromRequestParts, Request, State};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::middleware::Next;
@@ -22,6 +23,7 @@ use self::cache::{TokenCache, TokenHash};
 use crate::arguments::AuthenticationMode;
 use crate::error::{Error, Refusal, StatusHeader};
 use crate::kubernetes::expect;
+use crate::rate_limit::{RateLimits, Source};
 use crate::state::ApiState;
 
 /// Who calls.
@@ -86,7 +88,14 @@ impl Access {
         matches!(self, Self::Open)
     }
 
-    async fn authenticate(&self, headers: &HeaderMap) -> Result<Caller, Error> {
+    /// Who calls from `origin`. A token that is not known yet counts against the address, because
+    /// asking Kubernetes about it is work.
+    async fn authenticate(
+        &self,
+        headers: &HeaderMap,
+        limits: &RateLimits,
+        origin: &Source,
+    ) -> Result<Caller, Error> {
         let Self::Kubernetes { client, cache } = self else {
             return Ok(Caller::Anybody);
         };
@@ -96,6 +105,7 @@ impl Access {
         if let Some(user) = known {
             return Ok(Caller::User(user));
         }
+        limits.check(origin)?;
         let review = TokenReview {
             spec: TokenReviewSpec {
                 token: Some(token.to_owned()),
@@ -213,9 +223,32 @@ pub(crate) async fn require_caller(
     mut request: Request,
     next: Next,
 ) -> Result<Response, Error> {
-    let caller = state.access.authenticate(request.headers()).await?;
+    let origin = origin_of(&request);
+    let caller = identify(&state, request.headers(), origin).await?;
     request.extensions_mut().insert(caller);
     Ok(next.run(request).await)
+}
+
+/// Where a request comes from.
+pub(crate) fn origin_of(request: &Request) -> Source {
+    let connection = request.extensions().get::<ConnectInfo<SocketAddr>>();
+    Source::Address(connection.map(|ConnectInfo(address)| address.ip()))
+}
+
+/// Who sent a request with these headers. It is counted, and refused when there are too many.
+pub(crate) async fn identify(
+    state: &ApiState,
+    headers: &HeaderMap,
+    origin: Source,
+) -> Result<Caller, Error> {
+    let limits = &state.rate_limits;
+    let identified = state.access.authenticate(headers, limits, &origin);
+    let caller = identified.await?;
+    match &caller {
+        Caller::Anybody => limits.check(&origin)?,
+        Caller::User(_) => limits.check(&Source::User(caller.name().to_owned()))?,
+    }
+    Ok(caller)
 }
 
 impl<S: Send + Sync> FromRequestParts<S> for Caller {

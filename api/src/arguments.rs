@@ -3,16 +3,31 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
+use audit::{InvalidStateHubUrl, StateHub, WorkingMemory};
+use axum::http::StatusCode;
+use domain::TimeZone;
+use domain::verification::Seen;
+use runtime::nats::NatsArguments;
 use runtime::postgres::PostgresArguments;
 use runtime::temporal::TemporalArguments;
 use runtime::{AdminArguments, LogArguments, MetricsArguments};
+
+use crate::error::Refusal;
+use crate::rate_limit::Rate;
 
 /// Where objects are created when neither API_NAMESPACE nor POD_NAMESPACE says so.
 const DEFAULT_NAMESPACE: &str = "activity-core";
 
 /// The REST API of activity-core: writes custom resources, reads the run ledger.
 #[derive(Debug, Clone, clap::Parser)]
-#[command(name = "actcore-api", version)]
+#[command(
+    name = "actcore-api",
+    version,
+    mut_arg("nats_url", |nats_url| nats_url.help(
+        "The NATS servers, as nats://host:port, several separated by commas: where the page at / \
+         counts dead letters. Without it their number is left open"
+    ))
+)]
 pub struct Arguments {
     /// The address of the REST API.
     #[arg(
@@ -85,6 +100,39 @@ pub struct Arguments {
     )]
     pub api_request_timeout_seconds: u32,
 
+    /// How many requests a second one caller may send in the long run; as many as they like when
+    /// 0. `/health` and the documentation do not count.
+    #[arg(
+        long,
+        env = "API_RATE_LIMIT_PER_SECOND",
+        default_value_t = 50,
+        value_name = "REQUESTS",
+        help_heading = "API"
+    )]
+    pub api_rate_limit_per_second: u32,
+
+    /// How many requests one caller may send at once, before the limit per second holds.
+    #[arg(
+        long,
+        env = "API_RATE_LIMIT_BURST",
+        default_value_t = 200,
+        value_parser = clap::value_parser!(u32).range(1..),
+        value_name = "REQUESTS",
+        help_heading = "API"
+    )]
+    pub api_rate_limit_burst: u32,
+
+    /// The time zone whose today the page at / shows, by its IANA name.
+    #[arg(
+        long,
+        env = "API_TIME_ZONE",
+        default_value = "UTC",
+        value_parser = parse_time_zone,
+        value_name = "NAME",
+        help_heading = "API"
+    )]
+    pub api_time_zone: TimeZone,
+
     /// How long the steps of one run may take together, in seconds; the worker's setting. A
     /// definition that would take longer is refused.
     #[arg(
@@ -125,6 +173,35 @@ pub struct Arguments {
     /// What starts manual runs.
     #[command(flatten)]
     pub temporal: TemporalArguments,
+
+    /// Where dead letters are counted.
+    #[command(flatten)]
+    pub nats: NatsArguments,
+
+    /// State Hub: where verification looks for progress entries, and where feedback on runs is
+    /// told. Without it feedback is only kept.
+    #[arg(
+        long,
+        env = "STATE_HUB_URL",
+        hide_env_values = true,
+        value_name = "URL",
+        help_heading = "Evidence"
+    )]
+    pub state_hub_url: Option<String>,
+
+    /// The folder that the working-memory sink writes to: where verification looks for report
+    /// files. Without it that check is unknown.
+    #[arg(
+        long,
+        env = "WORKING_MEMORY_DIR",
+        value_name = "DIR",
+        help_heading = "Evidence"
+    )]
+    pub working_memory_dir: Option<PathBuf>,
+}
+
+fn parse_time_zone(name: &str) -> Result<TimeZone, String> {
+    TimeZone::parse(name).map_err(|_| "use an IANA name such as Europe/Berlin".to_owned())
 }
 
 /// How callers prove who they are.
@@ -171,6 +248,24 @@ pub(crate) struct Namespaces {
     pub(crate) served: Option<String>,
 }
 
+impl Namespaces {
+    /// The namespace to look in, given what the caller asks for; `None` is all of them.
+    pub(crate) fn listed<'a>(
+        &'a self,
+        wanted: Option<&'a str>,
+    ) -> Result<Option<&'a str>, Refusal> {
+        match (&self.served, wanted) {
+            (Some(served), Some(wanted)) if served != wanted => Err(Refusal::new(
+                StatusCode::NOT_FOUND,
+                format!("namespace: this API serves only the namespace {served}"),
+            )
+            .about("namespace")),
+            (Some(served), _) => Ok(Some(served)),
+            (None, wanted) => Ok(wanted),
+        }
+    }
+}
+
 impl Arguments {
     /// The namespaces, settled.
     pub(crate) fn namespaces(&self) -> Result<Namespaces, InvalidArguments> {
@@ -184,6 +279,30 @@ impl Arguments {
             }
             served => Ok(Namespaces { home, served }),
         }
+    }
+
+    /// How many requests one caller may send.
+    pub(crate) const fn rate(&self) -> Rate {
+        Rate {
+            per_second: self.api_rate_limit_per_second,
+            burst: self.api_rate_limit_burst,
+        }
+    }
+
+    /// State Hub, or the reason why there is none. Fails when the URL is of no use.
+    pub(crate) fn state_hub(&self) -> Result<Seen<StateHub>, InvalidStateHubUrl> {
+        match self.state_hub_url.as_deref().filter(|url| !url.is_empty()) {
+            Some(url) => StateHub::new(url).map(Ok),
+            None => Ok(Err("STATE_HUB_URL is not set".to_owned())),
+        }
+    }
+
+    /// The working memory, or the reason why there is none.
+    pub(crate) fn working_memory(&self) -> Seen<WorkingMemory> {
+        self.working_memory_dir
+            .clone()
+            .map(WorkingMemory::new)
+            .ok_or_else(|| "WORKING_MEMORY_DIR is not set".to_owned())
     }
 
     /// Refuses to let everybody in from everywhere.

@@ -38,16 +38,30 @@ fn check(method: &Method, headers: &HeaderMap) -> Result<(), Refusal> {
         )
         .about("Host"));
     }
-    let site = text("sec-fetch-site").unwrap_or("none");
-    if method.is_safe() || matches!(site, "same-origin" | "none") {
+    if method.is_safe() {
         return Ok(());
     }
-    Err(Refusal::new(
+    let site = text("sec-fetch-site").unwrap_or("none");
+    if !matches!(site, "same-origin" | "none") {
+        return Err(foreign("Sec-Fetch-Site"));
+    }
+    // Older browsers say only this much.
+    let host = text(header::HOST.as_str()).unwrap_or_default();
+    match text(header::ORIGIN.as_str()) {
+        Some(origin) if origin.split_once("://").map(|(_, origin)| origin) != Some(host) => {
+            Err(foreign("Origin"))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn foreign(header: &str) -> Refusal {
+    Refusal::new(
         StatusCode::FORBIDDEN,
         "the request comes from a page of another site, and the API does not ask who calls; set \
          API_AUTHENTICATION=kubernetes",
     )
-    .about("Sec-Fetch-Site"))
+    .about(header)
 }
 
 fn is_loopback(host: &str) -> bool {
@@ -92,6 +106,11 @@ mod tests {
             ("sec-fetch-site", "same-origin"),
         ];
         assert_eq!(answer(&Method::POST, &own), None);
+        let own = [
+            ("host", "localhost:8010"),
+            ("origin", "http://localhost:8010"),
+        ];
+        assert_eq!(answer(&Method::POST, &own), None);
     }
 
     #[test]
@@ -99,6 +118,10 @@ mod tests {
         let cross = [("host", "localhost:8010"), ("sec-fetch-site", "cross-site")];
         assert_eq!(answer(&Method::POST, &cross), Some(StatusCode::FORBIDDEN));
         assert_eq!(answer(&Method::GET, &cross), None);
+        for origin in ["http://evil.example", "null", "http://localhost:8011"] {
+            let cross = [("host", "localhost:8010"), ("origin", origin)];
+            assert_eq!(answer(&Method::POST, &cross), Some(StatusCode::FORBIDDEN));
+        }
         for host in ["evil.example:8010", "127.0.0.1.evil.example", "10.0.0.1"] {
             assert_eq!(
                 answer(&Method::GET, &[("host", host)]),

@@ -99,6 +99,10 @@ fn trigger(config: &rest::TriggerConfig, present: Option<&TriggerSpec>) -> Optio
                 condition: present
                     .and_then(|trigger| trigger.event.as_ref())
                     .and_then(|event| event.condition.clone()),
+                ordering: present
+                    .and_then(|trigger| trigger.event.as_ref())
+                    .map(|event| event.ordering)
+                    .unwrap_or_default(),
             }),
         }),
         rest::TriggerConfig::Manual => None,
@@ -204,6 +208,7 @@ pub(crate) fn run(run: store::Run) -> rest::Run {
         outcome: run.outcome.as_str().to_owned(),
         error: run.error,
         workflow_id: run.workflow_id,
+        trace_id: run.trace_id,
         usage: run.usage.map(|usage| rest::InstructionUsage {
             model: usage.model,
             prompt_sha256: usage.prompt_sha256,
@@ -224,6 +229,25 @@ pub(crate) fn delivery(delivery: store::Delivery) -> rest::Delivery {
         external_reference: delivery.external_reference,
         last_error: delivery.last_error,
         updated_at: delivery.updated_at,
+    }
+}
+
+/// Feedback on a run; `is_sent` says whether there is a State Hub to tell it.
+pub(crate) fn feedback(feedback: store::Feedback, is_sent: bool) -> rest::Feedback {
+    rest::Feedback {
+        id: feedback.id,
+        run_id: feedback.run.as_uuid(),
+        kind: feedback.kind.into(),
+        comment: feedback.comment,
+        author: feedback.author,
+        created_at: feedback.created_at,
+        note: match feedback.note_sent_at {
+            Some(_) => rest::Note::Sent,
+            None if is_sent => rest::Note::Pending,
+            None => rest::Note::NotConfigured,
+        },
+        note_sent_at: feedback.note_sent_at,
+        note_error: feedback.note_error,
     }
 }
 

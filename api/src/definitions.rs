@@ -8,30 +8,20 @@ use std::time::Duration;
 
 use axum::http::StatusCode;
 use contracts::rest;
-use crds::{ActivityDefinition, ActivityDefinitionSpec, EventType};
-use domain::ActivityId;
+use crds::{ActivityDefinition, ActivityDefinitionSpec};
+use domain::{ActivityId, object_name};
 use k8s_openapi::NamespaceResourceScope;
-use kube::api::{DeleteParams, DynamicObject, ListParams, ObjectMeta, PostParams, Preconditions};
+use kube::api::{DeleteParams, DynamicObject, ObjectMeta, Preconditions};
 use kube::core::ApiResource;
 use kube::{Api, Client, Resource, ResourceExt as _};
-use serde::de::DeserializeOwned;
 use serde_json::Value;
 use store::Store;
 
 use crate::arguments::Namespaces;
+use crate::conversion;
 use crate::entity_tag::IfMatch;
-use crate::error::{Error, Refusal};
-use crate::kubernetes::{call, expect, failed, has_code};
-use crate::{conversion, object_name};
-
-/// Who writes, in `metadata.managedFields`.
-const FIELD_MANAGER: &str = "activity-core.io/api";
-
-/// Objects per page of a listing.
-const PAGE_SIZE: u32 = 500;
-
-/// How often a write is tried when others write at the same time.
-const ATTEMPTS: usize = 5;
+use crate::error::{Error, Refusal, contended};
+use crate::kubernetes::{ATTEMPTS, call, expect, failed, has_code, list_all, post_parameters};
 
 /// How long the mirror may take for its hint; without it the definitions are listed.
 const HINT_TIMEOUT: Duration = Duration::from_millis(500);
@@ -60,6 +50,11 @@ impl Definitions {
         }
     }
 
+    /// How long the steps of one run may take together.
+    pub(crate) const fn activity_timeout(&self) -> Duration {
+        self.activity_timeout
+    }
+
     /// Where POST creates definitions.
     pub(crate) fn home(&self) -> &str {
         &self.namespaces.home
@@ -70,15 +65,7 @@ impl Definitions {
         &'a self,
         wanted: Option<&'a str>,
     ) -> Result<Option<&'a str>, Refusal> {
-        match (&self.namespaces.served, wanted) {
-            (Some(served), Some(wanted)) if served != wanted => Err(Refusal::new(
-                StatusCode::NOT_FOUND,
-                format!("namespace: this API serves only the namespace {served}"),
-            )
-            .about("namespace")),
-            (Some(served), _) => Ok(Some(served)),
-            (None, wanted) => Ok(wanted),
-        }
+        self.namespaces.listed(wanted)
     }
 
     /// Every definition of a namespace, or of all, in the order of namespaces and names.
@@ -89,14 +76,6 @@ impl Definitions {
         let mut all = list_all(&self.api(namespace), "list activity definitions").await?;
         all.retain(is_there);
         Ok(all)
-    }
-
-    /// Every event type of a namespace, or of all.
-    pub(crate) async fn event_types(
-        &self,
-        namespace: Option<&str>,
-    ) -> Result<Vec<EventType>, Error> {
-        list_all(&self.api(namespace), "list event types").await
     }
 
     /// The definition with this activity id, if there is one that is not being deleted.
@@ -178,7 +157,7 @@ impl Definitions {
             let spec = conversion::updated_spec(&present.spec, update);
             conversion::check(&spec, present.activity_id(), self.activity_timeout)?;
             // Last, as RFC 9110 (section 13.2.1) has it: what is wrong anyway is said first.
-            condition.check(&present)?;
+            condition.check(&present.metadata)?;
             if spec == present.spec {
                 return Ok(present);
             }
@@ -190,7 +169,7 @@ impl Definitions {
                 Err(error) => return Err(failed(operation)(error)),
             }
         }
-        Err(contended().into())
+        Err(contended("the definition").into())
     }
 
     /// Deletes a definition, unless it is not what the caller last saw.
@@ -204,7 +183,7 @@ impl Definitions {
         let api: Api<ActivityDefinition> = self.api(Some(&namespace));
         let mut present = found.clone();
         for _ in 0..ATTEMPTS {
-            condition.check(&present)?;
+            condition.check(&present.metadata)?;
             let parameters = DeleteParams::default().preconditions(Preconditions {
                 uid: present.uid(),
                 // Without a condition it is deleted however it looks by now.
@@ -221,7 +200,7 @@ impl Definitions {
                 .filter(|object| is_same(object, found))
                 .ok_or_else(gone)?;
         }
-        Err(contended().into())
+        Err(contended("the definition").into())
     }
 
     fn api<K>(&self, namespace: Option<&str>) -> Api<K>
@@ -231,41 +210,6 @@ impl Definitions {
         match namespace {
             Some(namespace) => Api::namespaced(self.client.clone(), namespace),
             None => Api::all(self.client.clone()),
-        }
-    }
-}
-
-fn post_parameters() -> PostParams {
-    PostParams {
-        field_manager: Some(FIELD_MANAGER.to_owned()),
-        ..PostParams::default()
-    }
-}
-
-/// Reads all pages. A listing that takes so long that its token expires (410) begins again.
-async fn list_all<K>(api: &Api<K>, operation: &'static str) -> Result<Vec<K>, Error>
-where
-    K: Clone + DeserializeOwned + std::fmt::Debug,
-{
-    let mut all = Vec::new();
-    let mut token: Option<String> = None;
-    let mut beginnings = 1;
-    loop {
-        let mut parameters = ListParams::default().limit(PAGE_SIZE);
-        parameters.continue_token = token.take();
-        match call(operation, api.list(&parameters)).await? {
-            Ok(page) => {
-                all.extend(page.items);
-                token = page.metadata.continue_.filter(|token| !token.is_empty());
-                if token.is_none() {
-                    return Ok(all);
-                }
-            }
-            Err(error) if has_code(&error, 410) && beginnings < ATTEMPTS => {
-                beginnings += 1;
-                all.clear();
-            }
-            Err(error) => return Err(failed(operation)(error)),
         }
     }
 }
@@ -345,13 +289,6 @@ fn taken(name: &str, present: Option<&ActivityDefinition>) -> Refusal {
         format!("an activity definition named \"{name}\" exists already: {detail}"),
     )
     .about("name")
-}
-
-fn contended() -> Refusal {
-    Refusal::new(
-        StatusCode::CONFLICT,
-        "others change the definition all the time; GET it and try again",
-    )
 }
 
 /// The answer where no definition has the id.

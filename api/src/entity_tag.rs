@@ -1,19 +1,19 @@
-//! ETag and If-Match: whether a definition is still what the caller last saw.
+//! ETag and If-Match: whether an object is still what the caller last saw.
 
 use axum::http::header::IF_MATCH;
 use axum::http::{HeaderMap, StatusCode};
-use crds::ActivityDefinition;
+use kube::api::ObjectMeta;
 
 use crate::error::Refusal;
 
-/// The entity tag of a definition. It is made of the object's UID and the generation of its spec,
+/// The entity tag of an object. It is made of the object's UID and the generation of its spec,
 /// not of the resource version: that one changes with every status that the operator writes, and
 /// nothing of the status is in our answers.
-pub(crate) fn of(object: &ActivityDefinition) -> String {
+pub(crate) fn of(metadata: &ObjectMeta) -> String {
     format!(
         "\"{}.{}\"",
-        object.metadata.uid.as_deref().unwrap_or_default(),
-        object.metadata.generation.unwrap_or_default()
+        metadata.uid.as_deref().unwrap_or_default(),
+        metadata.generation.unwrap_or_default()
     )
 }
 
@@ -22,7 +22,7 @@ pub(crate) fn of(object: &ActivityDefinition) -> String {
 pub(crate) enum IfMatch {
     /// None.
     Anything,
-    /// The definition must have one of these entity tags.
+    /// The object must have one of these entity tags.
     OneOf(Vec<String>),
 }
 
@@ -47,14 +47,14 @@ impl IfMatch {
         matches!(self, Self::OneOf(_))
     }
 
-    /// Refuses when the definition is not what the caller last saw.
-    pub(crate) fn check(&self, object: &ActivityDefinition) -> Result<(), Refusal> {
-        let current = of(object);
+    /// Refuses when the object is not what the caller last saw.
+    pub(crate) fn check(&self, metadata: &ObjectMeta) -> Result<(), Refusal> {
+        let current = of(metadata);
         match self {
             Self::OneOf(tags) if !tags.contains(&current) => Err(Refusal::new(
                 StatusCode::PRECONDITION_FAILED,
                 format!(
-                    "the definition has changed since you read it: its ETag is {current} now; GET \
+                    "it has changed since you read it: its ETag is {current} now; GET \
                      it again and repeat the request with that If-Match"
                 ),
             )
@@ -70,12 +70,12 @@ mod tests {
 
     use super::*;
 
-    fn object(generation: i64) -> ActivityDefinition {
-        let spec = serde_json::from_value(serde_json::json!({})).unwrap();
-        let mut object = ActivityDefinition::new("daily", spec);
-        object.metadata.uid = Some("u".into());
-        object.metadata.generation = Some(generation);
-        object
+    fn object(generation: i64) -> ObjectMeta {
+        ObjectMeta {
+            uid: Some("u".into()),
+            generation: Some(generation),
+            ..ObjectMeta::default()
+        }
     }
 
     fn condition(values: &[&'static str]) -> IfMatch {

@@ -3,12 +3,15 @@
 //! the answer carries as its `instance`.
 
 use axum::Json;
-use axum::http::{HeaderName, HeaderValue, StatusCode, header};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use contracts::rest::Problem;
 use uuid::Uuid;
 
 use crate::kubernetes_refusal;
+
+/// When to try again after an outage, in seconds.
+const OUTAGE_SECONDS: u32 = 5;
 
 /// The media type of problem documents.
 pub(crate) const PROBLEM_JSON: &str = "application/problem+json";
@@ -70,16 +73,16 @@ pub(crate) struct Refusal {
 /// A header that belongs to a status.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum StatusHeader {
-    /// When to try again after an outage.
-    RetryAfter,
+    /// When to try again, in seconds.
+    RetryAfter(u32),
     /// How to authenticate.
     Challenge,
 }
 
 impl StatusHeader {
-    const fn name_and_value(self) -> (HeaderName, HeaderValue) {
+    fn name_and_value(self) -> (HeaderName, HeaderValue) {
         match self {
-            Self::RetryAfter => (header::RETRY_AFTER, HeaderValue::from_static("5")),
+            Self::RetryAfter(seconds) => (header::RETRY_AFTER, HeaderValue::from(seconds)),
             Self::Challenge => (
                 header::WWW_AUTHENTICATE,
                 HeaderValue::from_static("Bearer realm=\"activity-core\""),
@@ -110,7 +113,8 @@ impl Refusal {
 
     /// A dependency's outage.
     pub(crate) fn unavailable(detail: impl Into<String>) -> Self {
-        Self::new(StatusCode::SERVICE_UNAVAILABLE, detail).with(StatusHeader::RetryAfter)
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, detail)
+            .with(StatusHeader::RetryAfter(OUTAGE_SECONDS))
     }
 
     /// Names what is wrong.
@@ -127,7 +131,13 @@ impl Refusal {
         self
     }
 
+    /// Adds the header that belongs to the status, if there is one.
+    pub(crate) fn add_header(&self, headers: &mut HeaderMap) {
+        headers.extend(self.header.map(StatusHeader::name_and_value));
+    }
+
     fn into_response(self, instance: Option<Uuid>) -> Response {
+        let header = self.header;
         let problem = Problem {
             problem_type: "about:blank".to_owned(),
             title: self.status.canonical_reason().unwrap_or("Error").to_owned(),
@@ -139,9 +149,17 @@ impl Refusal {
         let mut response = (self.status, Json(problem)).into_response();
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(PROBLEM_JSON));
-        headers.extend(self.header.map(StatusHeader::name_and_value));
+        headers.extend(header.map(StatusHeader::name_and_value));
         response
     }
+}
+
+/// Several who write `what` at the same time, again and again.
+pub(crate) fn contended(what: &str) -> Refusal {
+    Refusal::new(
+        StatusCode::CONFLICT,
+        format!("others change {what} all the time; GET it and try again"),
+    )
 }
 
 impl From<Refusal> for Error {
@@ -185,11 +203,13 @@ impl Error {
     }
 }
 
-impl IntoResponse for Error {
-    fn into_response(self) -> Response {
+impl Error {
+    /// What the caller is told, and the id under which the log has the cause where the API itself
+    /// failed.
+    pub(crate) fn told(&self) -> (Refusal, Option<Uuid>) {
         let refusal = self.refusal();
         if !refusal.status.is_server_error() {
-            return refusal.into_response(None);
+            return (refusal, None);
         }
         let instance = Uuid::new_v4();
         tracing::error!(
@@ -198,7 +218,14 @@ impl IntoResponse for Error {
             error = runtime::describe(&self),
             "failed to answer a request"
         );
-        refusal.into_response(Some(instance))
+        (refusal, Some(instance))
+    }
+}
+
+impl IntoResponse for Error {
+    fn into_response(self) -> Response {
+        let (refusal, instance) = self.told();
+        refusal.into_response(instance)
     }
 }
 

@@ -6,11 +6,14 @@ use axum::extract::rejection::BytesRejection;
 use axum::extract::{FromRequest, FromRequestParts, Path, Query, Request};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, StatusCode, header};
-use domain::{ActivityId, RunId};
+use domain::{ActivityId, RunId, object_name};
+use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
+use utoipa::IntoParams;
 
 use crate::error::{Error, Refusal};
+use crate::event_types::is_type_name;
 
 /// The body, read as JSON.
 #[derive(Debug)]
@@ -137,6 +140,40 @@ impl<S: Send + Sync> FromRequestParts<S> for ActivityIdPath {
     }
 }
 
+/// The activity's id and the run's id in the path.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct ActivityRunPath {
+    /// The activity.
+    pub(crate) activity: ActivityId,
+    /// The run.
+    pub(crate) run: RunId,
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for ActivityRunPath {
+    type Rejection = Error;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Error> {
+        let segments = Path::<(String, String)>::from_request_parts(parts, state).await;
+        let Path((activity, run)) = segments.map_err(|rejection| {
+            Refusal::new(StatusCode::BAD_REQUEST, rejection.body_text()).about("id")
+        })?;
+        Ok(Self {
+            activity: parse_id("id", &activity)?,
+            run: parse_id("run_id", &run)?,
+        })
+    }
+}
+
+fn parse_id<T>(name: &str, text: &str) -> Result<T, Refusal>
+where
+    T: std::str::FromStr,
+    T::Err: std::fmt::Display,
+{
+    text.parse().map_err(|invalid| {
+        Refusal::new(StatusCode::BAD_REQUEST, format!("{name}: {invalid}")).about(name)
+    })
+}
+
 /// The run's id in the path.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct RunIdPath(pub(crate) RunId);
@@ -146,16 +183,86 @@ impl<S: Send + Sync> FromRequestParts<S> for RunIdPath {
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Error> {
         let text = path_segment(parts, state, "run_id").await?;
-        match text.parse() {
-            Ok(id) => Ok(Self(id)),
-            Err(invalid) => Err(Refusal::new(
-                StatusCode::BAD_REQUEST,
-                format!("run_id: {invalid}"),
-            )
-            .about("run_id")
-            .into()),
-        }
+        Ok(Self(parse_id("run_id", &text)?))
     }
+}
+
+/// The event type in the path, as the document describes it.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Path)]
+#[expect(dead_code, reason = "read by utoipa only; see `EventTypeTarget`")]
+pub(crate) struct EventTypePath {
+    /// The type, for example user.created.
+    #[param(
+        min_length = 1,
+        max_length = 253,
+        pattern = "^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$"
+    )]
+    name: String,
+}
+
+/// Where the event type is.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct NamespaceQuery {
+    /// The Kubernetes namespace of the event type; API_NAMESPACE when left out.
+    #[serde(default)]
+    #[param(
+        required = false,
+        value_type = String,
+        min_length = 1,
+        max_length = 63,
+        pattern = "^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"
+    )]
+    namespace: Option<String>,
+}
+
+/// The event type that a request is about.
+#[derive(Debug)]
+pub(crate) struct EventTypeTarget {
+    /// The namespace that the caller asks for.
+    pub(crate) namespace: Option<String>,
+    /// The type.
+    pub(crate) name: String,
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for EventTypeTarget {
+    type Rejection = Error;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Error> {
+        let name = path_segment(parts, state, "name").await?;
+        // Whatever is no name must not get into a request path.
+        if !is_type_name(&name) {
+            return Err(Refusal::new(
+                StatusCode::BAD_REQUEST,
+                format!("name: \"{name}\" can't be the name of an event type"),
+            )
+            .about("name")
+            .into());
+        }
+        let Parameters(query): Parameters<NamespaceQuery> =
+            Parameters::from_request_parts(parts, state).await?;
+        if let Some(namespace) = &query.namespace {
+            namespace_name(namespace)?;
+        }
+        Ok(Self {
+            namespace: query.namespace,
+            name,
+        })
+    }
+}
+
+/// The name of a namespace, unless it can't be one, which must not get into a request path.
+pub(crate) fn namespace_name(name: &str) -> Result<&str, Refusal> {
+    if object_name::is_label(name) {
+        return Ok(name);
+    }
+    Err(Refusal::new(
+        StatusCode::BAD_REQUEST,
+        format!("namespace: \"{name}\" can't be the name of a Kubernetes namespace"),
+    )
+    .about("namespace"))
 }
 
 async fn path_segment<S: Send + Sync>(

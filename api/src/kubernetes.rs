@@ -3,10 +3,21 @@
 use std::path::Path;
 use std::time::Duration;
 
+use kube::api::{ListParams, PostParams};
 use kube::config::{KubeConfigOptions, Kubeconfig, KubeconfigError};
-use kube::{Client, Config};
+use kube::{Api, Client, Config};
+use serde::de::DeserializeOwned;
 
 use crate::error::Error;
+
+/// Who writes, in `metadata.managedFields`.
+const FIELD_MANAGER: &str = "activity-core.io/api";
+
+/// Objects per page of a listing.
+const PAGE_SIZE: u32 = 500;
+
+/// How often something is tried when others write at the same time.
+pub(crate) const ATTEMPTS: usize = 5;
 
 /// How long one call may take.
 const CALL_TIMEOUT: Duration = Duration::from_secs(10);
@@ -88,4 +99,40 @@ pub(crate) async fn expect<T>(
 /// Whether the API server answered with this status.
 pub(crate) fn has_code(error: &kube::Error, code: u16) -> bool {
     matches!(error, kube::Error::Api(status) if status.code == code)
+}
+
+/// The parameters of every create and replace.
+pub(crate) fn post_parameters() -> PostParams {
+    PostParams {
+        field_manager: Some(FIELD_MANAGER.to_owned()),
+        ..PostParams::default()
+    }
+}
+
+/// Reads all pages. A listing that takes so long that its token expires (410) begins again.
+pub(crate) async fn list_all<K>(api: &Api<K>, operation: &'static str) -> Result<Vec<K>, Error>
+where
+    K: Clone + DeserializeOwned + std::fmt::Debug,
+{
+    let mut all = Vec::new();
+    let mut token: Option<String> = None;
+    let mut beginnings = 1;
+    loop {
+        let mut parameters = ListParams::default().limit(PAGE_SIZE);
+        parameters.continue_token = token.take();
+        match call(operation, api.list(&parameters)).await? {
+            Ok(page) => {
+                all.extend(page.items);
+                token = page.metadata.continue_.filter(|token| !token.is_empty());
+                if token.is_none() {
+                    return Ok(all);
+                }
+            }
+            Err(error) if has_code(&error, 410) && beginnings < ATTEMPTS => {
+                beginnings += 1;
+                all.clear();
+            }
+            Err(error) => return Err(failed(operation)(error)),
+        }
+    }
 }

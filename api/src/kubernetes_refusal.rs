@@ -8,7 +8,7 @@ use kube::core::Status;
 use crate::error::Refusal;
 
 /// How the fields of the custom resource's spec are called in this API's bodies.
-const FIELDS: [(&str, &str); 7] = [
+const FIELDS: [(&str, &str); 9] = [
     ("trigger.cron.expression", "trigger_config.cron_expression"),
     ("trigger.cron.timezone", "trigger_config.timezone"),
     (
@@ -19,6 +19,8 @@ const FIELDS: [(&str, &str); 7] = [
     ("trigger.event.filters", "trigger_config.filters"),
     ("filters", "trigger_config.filters"),
     ("displayName", "name"),
+    ("description", "description"),
+    ("schema", "schema"),
 ];
 
 /// What precedes a webhook's own words.

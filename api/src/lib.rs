@@ -13,14 +13,19 @@ mod arguments;
 mod browser;
 mod conversion;
 mod cursor;
+mod dead_letters;
 mod definitions;
 mod entity_tag;
 mod error;
+mod event_types;
+mod expectation;
 mod extract;
+mod feedback_notes;
 mod kubernetes;
 mod kubernetes_refusal;
 mod metrics;
-mod object_name;
+mod page;
+mod rate_limit;
 mod routes;
 mod serve;
 mod state;
@@ -32,6 +37,14 @@ pub use serve::{RunError, run};
 
 /// The program's name, in logs and at its dependencies.
 const PROGRAM: &str = "actcore-api";
+
+/// Every metric of the API, those without a series too.
+pub fn metrics() -> Result<Vec<runtime::MetricDescription>, prometheus::Error> {
+    let exported = runtime::Metrics::new(PROGRAM, env!("CARGO_PKG_VERSION"))?;
+    metrics::RequestMetrics::register(exported.registry(), &[])?;
+    metrics::NoteMetrics::register(exported.registry())?;
+    Ok(exported.registry().descriptions())
+}
 
 /// The description of the API (OpenAPI 3.1), as `/openapi.json` serves it.
 pub fn openapi() -> utoipa::openapi::OpenApi {

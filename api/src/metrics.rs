@@ -6,7 +6,8 @@ use axum::extract::{MatchedPath, Request, State};
 use axum::http::{Method, StatusCode};
 use axum::middleware::Next;
 use axum::response::Response;
-use prometheus::{HistogramOpts, HistogramVec, IntCounterVec, Opts, Registry};
+use prometheus::{HistogramOpts, HistogramVec, IntCounterVec, Opts};
+use runtime::Registry;
 
 use crate::state::ApiState;
 
@@ -72,6 +73,33 @@ impl RequestMetrics {
         self.duration
             .with_label_values(&[method, route])
             .observe(elapsed.as_secs_f64());
+    }
+}
+
+/// The counts of notes to State Hub. Cheap to clone.
+#[derive(Clone)]
+pub(crate) struct NoteMetrics(IntCounterVec);
+
+impl NoteMetrics {
+    /// Registers the metric.
+    pub(crate) fn register(registry: &Registry) -> Result<Self, prometheus::Error> {
+        let notes = IntCounterVec::new(
+            Opts::new(
+                "activity_core_api_feedback_notes_total",
+                "Tries to tell State Hub of feedback on runs, by result: sent, exists or failed.",
+            ),
+            &["result"],
+        )?;
+        registry.register(Box::new(notes.clone()))?;
+        for result in ["sent", "exists", "failed"] {
+            notes.with_label_values(&[result]);
+        }
+        Ok(Self(notes))
+    }
+
+    /// Counts one try.
+    pub(crate) fn count(&self, result: &'static str) {
+        self.0.with_label_values(&[result]).inc();
     }
 }
 

@@ -3,10 +3,12 @@
 mod activity_definitions;
 mod documentation;
 mod event_types;
+pub(crate) mod feedback;
 mod health;
 mod responses;
 mod runs;
 mod trigger;
+pub(crate) mod verify;
 
 use axum::Router;
 use axum::extract::{DefaultBodyLimit, Request, State};
@@ -24,6 +26,7 @@ use crate::access::require_caller;
 use crate::browser;
 use crate::error::{Error, Refusal};
 use crate::metrics::{Operation, observe};
+use crate::page;
 use crate::state::ApiState;
 
 /// The security scheme's name in the OpenAPI document.
@@ -74,9 +77,12 @@ fn documented() -> (Router<ApiState>, Router<ApiState>, OpenApi) {
             activity_definitions::delete
         ),
         routes!(trigger::trigger),
+        routes!(verify::get),
         routes!(runs::list),
         routes!(runs::get),
-        routes!(event_types::list),
+        routes!(feedback::give, feedback::list),
+        routes!(event_types::list, event_types::create),
+        routes!(event_types::get, event_types::update, event_types::delete),
     ]
     .into_iter()
     .fold(
@@ -129,6 +135,7 @@ pub(crate) fn operations() -> Vec<Operation> {
             }
         }
     }
+    operations.extend(page::operations());
     operations
 }
 
@@ -142,6 +149,7 @@ pub(crate) fn router(state: ApiState, maximum_body: usize) -> Router {
         ))
         .merge(open)
         .merge(documentation::router(document))
+        .merge(page::router(&state))
         .fallback(unknown_path)
         .method_not_allowed_fallback(wrong_method)
         .layer(DefaultBodyLimit::max(maximum_body))

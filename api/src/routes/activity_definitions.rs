@@ -14,9 +14,9 @@ use super::responses::{Common, OfBody, OfOne, OfWrite};
 use crate::access::{Caller, Wish};
 use crate::entity_tag::IfMatch;
 use crate::error::{Error, Refusal};
-use crate::extract::{ActivityIdPath, JsonBody, Parameters};
+use crate::extract::{ActivityIdPath, JsonBody, Parameters, namespace_name};
 use crate::state::{ACTIVITY_DEFINITIONS, ApiState};
-use crate::{conversion, entity_tag, object_name};
+use crate::{conversion, entity_tag};
 
 /// What to list.
 #[derive(Debug, Deserialize, IntoParams)]
@@ -36,16 +36,9 @@ pub(super) struct ListQuery {
 }
 
 impl ListQuery {
-    /// The namespace, unless it is no name of one, which must not get into a request path.
+    /// The namespace, unless it is no name of one.
     pub(super) fn namespace(&self) -> Result<Option<&str>, Refusal> {
-        match self.namespace.as_deref() {
-            Some(name) if !object_name::is_label(name) => Err(Refusal::new(
-                StatusCode::BAD_REQUEST,
-                format!("namespace: \"{name}\" can't be the name of a Kubernetes namespace"),
-            )
-            .about("namespace")),
-            namespace => Ok(namespace),
-        }
+        self.namespace.as_deref().map(namespace_name).transpose()
     }
 }
 
@@ -54,7 +47,7 @@ impl ListQuery {
 #[into_params(parameter_in = Header)]
 #[expect(dead_code, reason = "read by utoipa only; see `IfMatch::of`")]
 pub(super) struct Condition {
-    /// The ETag that the definition must still have.
+    /// The ETag that it must still have.
     #[param(rename = "If-Match", required = false)]
     if_match: String,
 }
@@ -286,7 +279,7 @@ pub(super) async fn delete(
 }
 
 fn shown(status: StatusCode, object: &crds::ActivityDefinition) -> Result<Response, Error> {
-    let tag = HeaderValue::from_str(&entity_tag::of(object))
+    let tag = HeaderValue::from_str(&entity_tag::of(&object.metadata))
         .map_err(|error| Error::Internal(format!("an entity tag is no header: {error}")))?;
     let body = Json(conversion::definition(object)?);
     Ok((status, [(header::ETAG, tag)], body).into_response())

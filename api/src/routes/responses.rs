@@ -23,6 +23,13 @@ pub(super) enum Common {
     /// The Host header names another host (with API_AUTHENTICATION=none).
     #[response(status = 421, content_type = "application/problem+json")]
     Misdirected(Problem),
+    /// The caller sends more requests than API_RATE_LIMIT_PER_SECOND and API_RATE_LIMIT_BURST allow.
+    #[response(
+        status = 429,
+        content_type = "application/problem+json",
+        headers(("Retry-After" = i32, description = "When to try again, in seconds"))
+    )]
+    TooMany(Problem),
     /// The API failed; the problem's `instance` is in its log.
     #[response(status = 500, content_type = "application/problem+json")]
     Internal(Problem),

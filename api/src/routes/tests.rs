@@ -14,9 +14,13 @@ use tower::ServiceExt as _;
 use super::*;
 use crate::access::Access;
 use crate::arguments::{AuthenticationMode, Namespaces};
+use crate::dead_letters::DeadLetters;
 use crate::definitions::Definitions;
 use crate::error::PROBLEM_JSON;
+use crate::event_types::EventTypes;
+use crate::feedback_notes::Notes;
 use crate::metrics::RequestMetrics;
+use crate::rate_limit::{Rate, RateLimits};
 use crate::temporal_link::TemporalLink;
 
 /// An API whose dependencies are all away: port 1 of loopback listens to nobody.
@@ -29,6 +33,21 @@ fn away(authentication: AuthenticationMode) -> Router {
 }
 
 fn api(authentication: AuthenticationMode, kubernetes: &str, request_timeout: Duration) -> Router {
+    let rate = Rate {
+        per_second: 0,
+        burst: 1,
+    };
+    router(
+        state((authentication, kubernetes), request_timeout, rate),
+        1000,
+    )
+}
+
+fn state(
+    (authentication, kubernetes): (AuthenticationMode, &str),
+    request_timeout: Duration,
+    rate: Rate,
+) -> ApiState {
     runtime::install_cryptography();
     let client = Client::try_from(Config::new(kubernetes.parse().unwrap())).unwrap();
     let postgres = PostgresArguments {
@@ -40,16 +59,23 @@ fn api(authentication: AuthenticationMode, kubernetes: &str, request_timeout: Du
         home: "activity-core".into(),
         served: None,
     };
-    let registry = prometheus::Registry::new();
-    let state = ApiState {
+    let registry = runtime::Registry::new();
+    let state_hub = Err("STATE_HUB_URL is not set".to_owned());
+    ApiState {
         access: Arc::new(Access::new(authentication, client.clone())),
+        event_types: EventTypes::new(client.clone(), namespaces.clone()),
         definitions: Definitions::new(client, store.clone(), namespaces, Duration::from_mins(15)),
         store,
         temporal: TemporalLink::default(),
+        working_memory: Err("WORKING_MEMORY_DIR is not set".to_owned()),
+        notes: Notes::new(state_hub.clone()),
+        state_hub,
+        dead_letters: DeadLetters::default(),
+        rate_limits: Arc::new(RateLimits::new(rate)),
+        time_zone: domain::TimeZone::UTC,
         metrics: RequestMetrics::register(&registry, &operations()).unwrap(),
         request_timeout,
-    };
-    router(state, 1000)
+    }
 }
 
 struct Answer {
@@ -213,6 +239,7 @@ async fn without_a_token_only_health_and_documentation_are_open() {
     let id = "0f5c63b1-6a5e-4b6c-9d2f-3a1b2c4d5e6f";
     for path in operations() {
         let route = path.route.replace("{id}", id).replace("{run_id}", id);
+        let route = route.replace("{name}", "user.created");
         let request = Request::builder().method(path.method).uri(&route);
         let answer = ask(&api, request.body(Body::empty()).unwrap()).await;
         if route == "/health" {
@@ -221,10 +248,79 @@ async fn without_a_token_only_health_and_documentation_are_open() {
         }
         assert_eq!(answer.status, StatusCode::UNAUTHORIZED, "{route}");
         assert!(answer.headers.contains_key("www-authenticate"));
-        answer.problem();
+        if page::operations().all(|page| page.route != path.route) {
+            answer.problem();
+            continue;
+        }
+        let text = String::from_utf8(answer.body).unwrap();
+        assert!(
+            text.contains("kubectl -n activity-core port-forward"),
+            "{text}"
+        );
     }
-    for path in ["/openapi.json", "/docs/"] {
+    for path in ["/openapi.json", "/docs/", "/page.css", "/icon.svg"] {
         assert_eq!(get(&api, path).await.status, StatusCode::OK, "{path}");
+    }
+}
+
+#[tokio::test]
+async fn who_asks_too_often_gets_a_429_and_health_is_always_answered() {
+    let rate = Rate {
+        per_second: 1,
+        burst: 2,
+    };
+    let open = (AuthenticationMode::None, "http://127.0.0.1:1");
+    let api = router(state(open, Duration::from_secs(10), rate), 1000);
+    for path in [
+        "/nothing",
+        "/event-types/Not-A-Name",
+        "/event-types/Not-A-Name",
+    ] {
+        let answer = get(&api, path).await;
+        assert_ne!(answer.status, StatusCode::TOO_MANY_REQUESTS, "{path}");
+    }
+    let refused = get(&api, "/event-types/").await;
+    assert_eq!(refused.status, StatusCode::TOO_MANY_REQUESTS);
+    assert_eq!(refused.headers["retry-after"], "1");
+    let detail = refused.problem().detail;
+    assert!(detail.contains("API_RATE_LIMIT_PER_SECOND"), "{detail}");
+    let page = get(&api, "/").await;
+    assert_eq!(page.status, StatusCode::TOO_MANY_REQUESTS);
+    assert!(
+        page.headers["content-type"]
+            .to_str()
+            .unwrap()
+            .starts_with("text/html")
+    );
+    for path in ["/health", "/docs/", "/openapi.json", "/page.css"] {
+        let answer = get(&api, path).await;
+        assert_ne!(answer.status, StatusCode::TOO_MANY_REQUESTS, "{path}");
+    }
+}
+
+#[tokio::test]
+async fn a_page_that_can_not_be_shown_says_why_to_a_person() {
+    let api = away(AuthenticationMode::None);
+    let id = "0f5c63b1-6a5e-4b6c-9d2f-3a1b2c4d5e6f";
+    for (path, status) in [
+        ("/".to_owned(), StatusCode::SERVICE_UNAVAILABLE),
+        ("/?date=yesterday".to_owned(), StatusCode::BAD_REQUEST),
+        ("/?namespace=No%20Label".to_owned(), StatusCode::BAD_REQUEST),
+        ("/activity/daily".to_owned(), StatusCode::BAD_REQUEST),
+        (format!("/activity/{id}?after=x"), StatusCode::BAD_REQUEST),
+        (format!("/run/{id}"), StatusCode::SERVICE_UNAVAILABLE),
+    ] {
+        let answer = get(&api, &path).await;
+        assert_eq!(answer.status, status, "{path}");
+        assert!(
+            answer.headers["content-security-policy"]
+                .to_str()
+                .unwrap()
+                .contains("'none'")
+        );
+        let text = String::from_utf8(answer.body).unwrap();
+        assert!(text.starts_with("<!DOCTYPE html>"), "{text}");
+        assert!(text.contains("Did everything run today?"), "{text}");
     }
 }
 

@@ -21,7 +21,7 @@ use crate::extract::ActivityIdPath;
 use crate::state::ApiState;
 
 /// The header with the request's id.
-const IDEMPOTENCY_KEY: &str = "Idempotency-Key";
+pub(super) const IDEMPOTENCY_KEY: &str = "Idempotency-Key";
 
 /// The longest request id, in characters: it becomes part of a workflow's id.
 const LONGEST_KEY: usize = 200;
@@ -109,7 +109,7 @@ fn start_run<'a>(
 }
 
 /// The caller's id for the request, if there is one.
-fn request_id(headers: &HeaderMap) -> Result<Option<String>, Refusal> {
+pub(super) fn request_id(headers: &HeaderMap) -> Result<Option<String>, Refusal> {
     let Some(value) = headers.get(IDEMPOTENCY_KEY) else {
         return Ok(None);
     };
