@@ -4,12 +4,13 @@ use std::time::Duration;
 
 use clap::Args;
 use contracts::rest::{
-    ActivityDefinition, ActivityDefinitionUpdate, EventType, Health, NewActivityDefinition,
-    Problem as ProblemDocument, RunDetail, RunPage, Triggered,
+    ActivityDefinition, ActivityDefinitionUpdate, EventType, Feedback, FeedbackList, Health,
+    NewActivityDefinition, NewFeedback, Problem as ProblemDocument, RunDetail, RunPage, Triggered,
 };
 use domain::{ActivityId, RunId};
 use reqwest::{Client, Method, RequestBuilder, StatusCode};
 use serde::de::DeserializeOwned;
+use uuid::Uuid;
 
 use crate::connections::PATIENCE;
 use crate::exit::Problem;
@@ -150,6 +151,28 @@ impl ApiClient {
             Err(problem) if problem.exit == crate::Exit::Usage => Ok(None),
             Err(problem) => Err(problem),
         }
+    }
+
+    /// Says what is wrong with a run's report; the same key twice is one feedback.
+    pub(crate) async fn give_feedback(
+        &self,
+        (activity, run): (ActivityId, RunId),
+        new: &NewFeedback,
+        key: Uuid,
+    ) -> Result<Feedback, Problem> {
+        let path = format!("/activity-definitions/{activity}/runs/{run}/feedback");
+        let request = self.request(Method::POST, &path);
+        send(request.header(IDEMPOTENCY_KEY, key.to_string()).json(new)).await
+    }
+
+    /// What was said about a run's report.
+    pub(crate) async fn feedback(
+        &self,
+        activity: ActivityId,
+        run: RunId,
+    ) -> Result<FeedbackList, Problem> {
+        let path = format!("/activity-definitions/{activity}/runs/{run}/feedback");
+        send(self.request(Method::GET, &path)).await
     }
 
     /// Whether the API's own dependencies are there.

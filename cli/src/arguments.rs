@@ -3,8 +3,8 @@
 use clap::{Args, Parser, Subcommand};
 
 use crate::commands::{
-    about, create, database, definitions, describe, doctor, event_types, next, runs,
-    search_attributes, sync, trigger, verify,
+    about, backfill, create, database, definitions, describe, dlq, doctor, event_types, events,
+    feedback, import, next, runs, search_attributes, sync, trigger, verify,
 };
 
 const EXIT_CODES: &str = "\
@@ -51,6 +51,8 @@ pub(crate) enum Command {
 
     Trigger(trigger::TriggerArguments),
 
+    Backfill(backfill::BackfillArguments),
+
     /// Lists a definition's runs, the newest first.
     Runs(runs::RunsArguments),
 
@@ -64,7 +66,15 @@ pub(crate) enum Command {
     #[command(name = "eventtypes", visible_alias = "event-types")]
     EventTypes(event_types::EventTypesArguments),
 
+    Events(events::EventsArguments),
+
+    Dlq(dlq::DlqArguments),
+
+    Feedback(feedback::FeedbackArguments),
+
     Sync(sync::SyncArguments),
+
+    Import(import::ImportArguments),
 
     /// Checks everything that activity-core depends on, and says what to do.
     Doctor(doctor::DoctorArguments),

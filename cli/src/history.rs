@@ -110,6 +110,36 @@ impl History {
         }
     }
 
+    /// What the ledger says of an activity's nominal times in `[from, until)`: the rows of the
+    /// times themselves and of the runs that made up for one.
+    pub(crate) async fn nominal_times(
+        &self,
+        activity: ActivityId,
+        from: DateTime<Utc>,
+        until: DateTime<Utc>,
+    ) -> Result<Vec<RunView>, Problem> {
+        let api = match self {
+            Self::Ledger(store) => {
+                let rows = store.runs_at_nominal_times(activity, from, until);
+                let rows = answer("Postgres", rows).await?;
+                return Ok(rows.into_iter().map(RunView::from).collect());
+            }
+            Self::Api(api) => api,
+        };
+        let mut kept = Vec::new();
+        let mut after = None;
+        loop {
+            let page = api.runs(activity, PAGE, after.as_deref()).await?;
+            let views = page.items.into_iter().map(RunView::from).collect();
+            after = page.next;
+            if !keep_since(from, views, &mut kept) || after.is_none() {
+                break;
+            }
+        }
+        kept.retain(|run| run.scheduled_for.is_some_and(|time| time < until));
+        Ok(kept)
+    }
+
     /// An activity's runs, the newest first, at most `limit`.
     pub(crate) async fn runs(
         &self,
@@ -149,6 +179,19 @@ impl History {
         }
         Ok(runs)
     }
+}
+
+/// Adds what lies at or after `from`; false when the history is older from here on.
+fn keep_since(from: DateTime<Utc>, page: Vec<RunView>, kept: &mut Vec<RunView>) -> bool {
+    for run in page {
+        // What has neither time has only just been entered.
+        let placed = run.scheduled_for.or(run.fired_at);
+        if placed.is_some_and(|placed| placed < from) {
+            return false;
+        }
+        kept.push(run);
+    }
+    true
 }
 
 fn page_size(missing: usize) -> u16 {

@@ -10,10 +10,14 @@ mod catalogue;
 mod cluster;
 mod commands;
 mod connections;
+#[cfg(test)]
+mod examples;
 mod exit;
 mod find;
 mod history;
 mod manifests;
+mod moment;
+mod nats;
 mod output;
 
 use std::ffi::OsString;
@@ -131,7 +135,19 @@ mod tests {
             "create cron daily --expression @daily".to_owned(),
             "create -f file.yaml".to_owned(),
             "sync -f activities --dry-run".to_owned(),
-            "sync --context prod".to_owned(),
+            "sync --context prod --timeout 5 -o json".to_owned(),
+            "backfill daily --from 2026-11-24 --to 2026-11-25T00:00:00Z --only-missing".to_owned(),
+            format!("backfill --activity-id {id} --from 2026-11-24 --yes --wait"),
+            format!("feedback {id} --kind too-long --comment x"),
+            format!("feedback list {id}"),
+            "import -f rows.json --apply -n activity-core".to_owned(),
+            "dlq list --reason ConditionError --type user.created --since 2h -o yaml".to_owned(),
+            "dlq show 17".to_owned(),
+            "dlq redrive 17 18".to_owned(),
+            "dlq redrive --all --reason ConditionError --dry-run".to_owned(),
+            "dlq discard --all --since 7d --yes".to_owned(),
+            "events test event.json -f activities -o json".to_owned(),
+            "events replay --from 2026-11-24 --definition onboarding --yes".to_owned(),
             "completion zsh".to_owned(),
         ];
         for line in understood {
@@ -149,6 +165,14 @@ mod tests {
             "run show daily",
             "create cron daily",
             "sync --dry-run",
+            "backfill daily",
+            "backfill --from 2026-11-24",
+            "backfill daily --from 2026-11-24 --wait",
+            "backfill daily --from 2026-11-24 --dry-run --yes",
+            "import",
+            "feedback",
+            "feedback 0f5c63b1-6a5e-4b6c-9d2f-3a1b2c4d5e6f",
+            "feedback list",
         ] {
             let words = ["actcore"].into_iter().chain(line.split_whitespace());
             assert!(command().try_get_matches_from(words).is_err(), "{line}");

@@ -86,18 +86,30 @@ impl fmt::Display for Manifest {
 
 /// The manifests in one file; `-` is standard input.
 pub(crate) fn read_file(path: &Path) -> Result<Vec<Manifest>, Problem> {
+    parse(
+        &path.display().to_string(),
+        &read_text(path, MAXIMUM_BYTES)?,
+    )
+}
+
+/// The text of one file of `limit` bytes at most; `-` is standard input.
+pub(crate) fn read_text(path: &Path, limit: u64) -> Result<String, Problem> {
     let source = path.display().to_string();
     let unreadable = |error: std::io::Error| Problem::usage(format!("{source}: {error}"));
     let mut text = String::new();
-    if source == "-" {
-        let mut input = std::io::stdin().take(MAXIMUM_BYTES);
-        input.read_to_string(&mut text).map_err(unreadable)?;
+    let read = if source == "-" {
+        std::io::stdin().take(limit + 1).read_to_string(&mut text)
     } else {
         let file = std::fs::File::open(path).map_err(unreadable)?;
-        let mut input = file.take(MAXIMUM_BYTES);
-        input.read_to_string(&mut text).map_err(unreadable)?;
+        file.take(limit + 1).read_to_string(&mut text)
+    };
+    let bytes = read.map_err(unreadable)?;
+    if u64::try_from(bytes).unwrap_or(u64::MAX) > limit {
+        return Err(Problem::usage(format!(
+            "{source} is longer than {limit} bytes"
+        )));
     }
-    parse(&source, &text)
+    Ok(text)
 }
 
 /// The manifests in the .yaml, .yml and .json files of a folder, not of the folders in it, in the
@@ -159,6 +171,16 @@ fn parse(source: &str, text: &str) -> Result<Vec<Manifest>, Problem> {
         });
     }
     Ok(manifests)
+}
+
+/// One object that was made by a program, judged like one from a file.
+pub(crate) fn of_value(source: &str, value: Value) -> Result<Manifest, String> {
+    let (kind, object) = judge(value)?;
+    Ok(Manifest {
+        source: source.to_owned(),
+        kind,
+        object,
+    })
 }
 
 /// Takes an object for one of ours, or says which field is wrong. The API server has the last

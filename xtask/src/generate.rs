@@ -1,6 +1,12 @@
 //! Files that are made from code. They are committed, so that people can read and apply them
 //! without building anything, and a test fails when they are stale.
 
+mod chart;
+mod commands;
+mod metrics;
+mod resources;
+mod settings;
+
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
@@ -17,6 +23,9 @@ pub struct Generated {
 
 /// The first line of every generated file that may have comments.
 const HEADER: &str = "# Generated from Rust by `make generate`. Do not edit.\n";
+
+/// The same for Markdown.
+const MARKDOWN_HEADER: &str = "<!-- Generated from Rust by `make generate`. Do not edit. -->\n";
 
 /// The root of the repository.
 pub fn repository() -> &'static Path {
@@ -42,7 +51,31 @@ pub fn all() -> anyhow::Result<Vec<Generated>> {
             content: format!("{HEADER}{manifest}"),
         });
     }
+    let chart = chart::files(&files)?;
+    let documents = [
+        ("docs/cli.md", commands::reference()),
+        ("docs/crds.md", resources::reference()?),
+        ("docs/metrics.md", metrics::reference()?),
+        ("docs/settings.md", settings::reference()),
+    ];
+    files.extend(documents.map(|(path, content)| Generated {
+        path: PathBuf::from(path),
+        content: format!("{MARKDOWN_HEADER}\n{content}"),
+    }));
+    files.extend(chart);
+    let description = serde_json::to_string_pretty(&api::openapi())
+        .context("unable to write the API's description as JSON")?;
+    files.push(Generated {
+        path: PathBuf::from("docs/api/openapi.json"),
+        content: format!("{description}\n"),
+    });
     Ok(files)
+}
+
+/// A text as a cell of a Markdown table: on one line, and without what ends a cell.
+fn cell(text: &str) -> String {
+    let words: Vec<&str> = text.split_whitespace().collect();
+    words.join(" ").replace('|', "\\|")
 }
 
 /// Descriptions come from doc comments, which are wrapped for a text editor; `kubectl explain`

@@ -5,7 +5,8 @@ use clap::Parser;
 #[derive(Parser)]
 #[command(about = "Developer commands of activity-core")]
 enum Command {
-    /// Writes every generated file: the CRD manifests.
+    /// Writes every generated file: the CRD manifests, the references in docs/ and the
+    /// description of the REST API.
     Generate,
 }
 

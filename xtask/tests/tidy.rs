@@ -16,35 +16,47 @@ const LARGEST_FILE: usize = 600;
 const OWNERS: [(&str, &[&str]); 6] = [
     (
         "sqlx::",
-        &["store", "runtime", "operator", "router", "testkit", "tests"],
+        &[
+            "store", "runtime", "operator", "router", "bench", "testkit", "tests",
+        ],
     ),
     (
         "temporalio_",
-        &["temporal", "router", "runtime", "worker", "tests"],
+        &["temporal", "router", "runtime", "worker", "bench", "tests"],
     ),
     (
         "async_nats::",
-        &["runtime", "router", "cli", "testkit", "tests"],
+        &[
+            "runtime", "router", "api", "cli", "bench", "faults", "testkit", "tests",
+        ],
     ),
     ("axum::", &["runtime", "api", "operator", "testkit"]),
     (
         "kube::",
-        &["crds", "operator", "api", "cli", "testkit", "tests"],
+        &[
+            "crds", "operator", "api", "cli", "bench", "faults", "testkit", "tests",
+        ],
     ),
     (
         "reqwest::",
-        &["runtime", "audit", "worker", "cli", "testkit", "tests"],
+        &[
+            "runtime", "audit", "worker", "cli", "bench", "faults", "testkit", "tests",
+        ],
     ),
 ];
 
 /// Files that decide, and therefore do nothing else.
-const PURE: [&str; 6] = [
+const PURE: [&str; 10] = [
     "domain/src/",
+    "routing/src/",
     "worker/src/workflows/",
     "worker/src/plan.rs",
     "operator/src/activity_definition/plan.rs",
     "operator/src/activity_definition/validate.rs",
     "operator/src/activity_definition/status.rs",
+    "cli/src/commands/backfill/plan.rs",
+    "cli/src/commands/import/predecessor.rs",
+    "cli/src/commands/events/standing.rs",
 ];
 
 /// What has no place in a file that decides.

@@ -9,6 +9,10 @@ use crate::output::{self, Format};
 
 /// The options of `actcore version`.
 #[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  actcore version
+  actcore version -o json")]
 pub(crate) struct VersionArguments {
     /// How the answer is printed.
     #[arg(short, long, value_enum, default_value_t = Format::Table, value_name = "FORMAT")]

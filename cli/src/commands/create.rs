@@ -50,10 +50,34 @@ pub(crate) struct CreateArguments {
 #[derive(Debug, Subcommand)]
 enum CreateCommand {
     /// A definition that runs by the clock.
+    #[command(after_help = "\
+Examples:
+  # Every weekday at nine, Berlin time
+  actcore create cron daily-report --expression '0 9 * * 1-5' --timezone Europe/Berlin
+
+  # Every ten minutes; times that passed during an outage are made up for
+  actcore create cron sweep --expression '*/10 * * * *' --misfire-policy catch-up
+
+Exit codes: 0 created, 1 refused, 2 a system could not be reached, 3 usage.")]
     Cron(CronArguments),
     /// A definition that runs on events.
+    #[command(after_help = "\
+Examples:
+  # For each new user of a paying tier
+  actcore create event user-onboarding --event-type user.created --filter tier=pro
+
+  # 42 is a number here, and a text where the payload has a text: --filter 'seats=\"42\"'
+  actcore create event big-team --event-type team.created --filter seats=42
+
+Exit codes: 0 created, 1 refused, 2 a system could not be reached, 3 usage.")]
     Event(EventArguments),
     /// A definition that runs on request only.
+    #[command(after_help = "\
+Examples:
+  # Then: actcore trigger warm-caches
+  actcore create manual warm-caches -n activity-core
+
+Exit codes: 0 created, 1 refused, 2 a system could not be reached, 3 usage.")]
     Manual(ManualArguments),
 }
 
@@ -200,8 +224,8 @@ async fn create_one(new: NewArguments, trigger_config: TriggerConfig) -> anyhow:
     Ok(Exit::Done)
 }
 
-/// The custom resource for a body of the REST API.
-fn manifest_of(body: &NewActivityDefinition) -> Manifest {
+/// The spec for a body of the REST API.
+pub(super) fn spec_of(body: &NewActivityDefinition) -> Value {
     let trigger = match &body.trigger_config {
         TriggerConfig::Cron {
             cron_expression,
@@ -225,11 +249,16 @@ fn manifest_of(body: &NewActivityDefinition) -> Manifest {
     if let Some(trigger) = trigger {
         spec["trigger"] = trigger;
     }
+    spec
+}
+
+fn manifest_of(body: &NewActivityDefinition) -> Manifest {
     let kind = Kind::ActivityDefinition;
+    let object = DynamicObject::new(&body.name, &kind.resource());
     Manifest {
         source: "the command line".to_owned(),
         kind,
-        object: DynamicObject::new(&body.name, &kind.resource()).data(json!({"spec": spec})),
+        object: object.data(json!({"spec": spec_of(body)})),
     }
 }
 

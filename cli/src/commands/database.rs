@@ -32,10 +32,29 @@ pub(crate) struct DatabaseArguments {
 #[derive(Debug, Subcommand)]
 enum DatabaseCommand {
     /// Applies the pending migrations. Safe to run when none is pending, and by several at once.
+    #[command(after_help = "\
+Examples:
+  # Before the programs of a new version start
+  ACTCORE_DB_URL=postgres://actcore:secret@localhost:5432/actcore actcore db upgrade
+
+Exit codes: 0 done or nothing to do, 1 the upgrade failed or the schema is newer than this version,
+2 Postgres could not be reached, 3 usage.")]
     Upgrade(UpgradeArguments),
     /// Shows how the schema stands to this version; exits 0 only when they fit.
+    #[command(after_help = "\
+Examples:
+  # In a script: is the schema the one that this version needs?
+  actcore db current || actcore db upgrade
+
+Exit codes: 0 current, 1 older or newer, 2 Postgres could not be reached, 3 usage.")]
     Current(ConnectionArguments),
     /// Lists every migration that this version knows, and when it was applied.
+    #[command(after_help = "\
+Examples:
+  # What is pending?
+  actcore db history | grep pending
+
+Exit codes: 0 done, 2 Postgres could not be reached, 3 usage.")]
     History(HistoryArguments),
 }
 

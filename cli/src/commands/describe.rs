@@ -101,7 +101,17 @@ fn print_steps(definition: &Definition) -> std::io::Result<()> {
             ReportSinkKind::WorkingMemory { prefix } => {
                 format!("working memory as {prefix}-DATE-RUN.md")
             }
-            ReportSinkKind::Webhook { url } => format!("webhook {url}"),
+            ReportSinkKind::Webhook {
+                url,
+                signing_secret,
+            } => {
+                let signed = if signing_secret.is_some() {
+                    ", signed"
+                } else {
+                    ""
+                };
+                format!("webhook {url}{signed}")
+            }
         };
         let text = format!("{}: {place}, {} s", report.name, report.timeout.as_secs());
         output::fields(&[("Report", text)])?;

@@ -1,6 +1,11 @@
 //! `actcore doctor`: is everything there that activity-core depends on?
 
 mod checks;
+mod local;
+mod permissions;
+mod scheduler;
+
+use std::path::PathBuf;
 
 use clap::Args;
 use runtime::nats::NatsArguments;
@@ -25,7 +30,10 @@ Examples:
   actcore doctor -o json | jq '.[] | select(.verdict != \"ok\")'
 
 Each dependency is ok, FAILED, unknown (it could not be looked at), or n/a (it is optional and not
-set). State Hub and the REST API are optional.
+set). State Hub, the working memory and the REST API are optional. Looked at are: the Kubernetes
+API, our kinds in it and what you may do with them; Postgres, its schema and its clock; Temporal, its
+namespace, the search attributes and who polls the two task queues; NATS, the streams and the
+routers' consumer.
 
 Exit codes: 0 all is ok or n/a, 1 something FAILED, 2 nothing FAILED, but something is unknown,
 3 usage.")]
@@ -50,6 +58,10 @@ pub(crate) struct DoctorArguments {
 
     #[command(flatten)]
     api: ApiArguments,
+
+    /// The folder that the working-memory sink writes to.
+    #[arg(long, env = "WORKING_MEMORY_DIR", value_name = "DIR")]
+    working_memory_dir: Option<PathBuf>,
 }
 
 /// How a dependency stands.
@@ -121,15 +133,16 @@ impl Verdict {
 
 /// Carries out `actcore doctor`.
 pub(crate) async fn run(arguments: DoctorArguments) -> anyhow::Result<Exit> {
-    let (kubernetes, postgres, temporal, nats, state_hub, api) = tokio::join!(
+    let (kubernetes, postgres, temporal, nats, state_hub, api, memory) = tokio::join!(
         checks::kubernetes(&arguments.cluster),
         checks::postgres(&arguments.postgres),
-        checks::temporal(&arguments.temporal),
+        scheduler::temporal(&arguments.temporal),
         checks::nats(&arguments.nats),
         checks::state_hub(&arguments.state_hub),
         checks::api(&arguments.api),
+        local::working_memory(arguments.working_memory_dir),
     );
-    let findings: Vec<Finding> = [kubernetes, postgres, temporal, nats, state_hub, api]
+    let findings: Vec<Finding> = [kubernetes, postgres, temporal, nats, state_hub, memory, api]
         .into_iter()
         .flatten()
         .collect();

@@ -28,8 +28,20 @@ pub(crate) struct SearchAttributesArguments {
 #[derive(Debug, Subcommand)]
 enum SearchAttributesCommand {
     /// Says whether ActivityId and ActivityName are registered as Keyword.
+    #[command(after_help = "\
+Examples:
+  TEMPORAL_HOST=localhost:7233 actcore search-attributes check
+
+Exit codes: 0 they are, 1 one is missing or has a wrong type, 2 Temporal could not be reached,
+3 usage.")]
     Check(TemporalArguments),
     /// Registers those that are missing. Safe to run again.
+    #[command(after_help = "\
+Examples:
+  TEMPORAL_HOST=localhost:7233 actcore search-attributes register
+
+Exit codes: 0 all are registered, 1 one has a wrong type, 2 Temporal could not be reached,
+3 usage.")]
     Register(TemporalArguments),
 }
 

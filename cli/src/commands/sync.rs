@@ -1,29 +1,18 @@
 //! `actcore sync`: the cluster as a folder says, or every definition reconciled once more.
 
+pub(crate) mod apply;
+mod reconcile;
+
 use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Args;
-use contracts::workflow::format_time;
-use crds::ActivityDefinition;
-use crds::condition::types;
-use kube::ResourceExt as _;
-use kube::api::{DynamicObject, ListParams, Patch, PatchParams};
-use serde_json::json;
-use tokio::time::Instant;
 
-use crate::cluster::{self, Cluster, ClusterArguments};
+use crate::cluster::{Cluster, ClusterArguments};
 use crate::exit::{Exit, Problem};
-use crate::manifests::{self, Manifest};
-use crate::output;
-
-/// The annotation whose change makes the operator look at an object again.
-const RECONCILE_ANNOTATION: &str = "activity-core.io/reconcile";
-
-/// How long the operator may take to have looked at everything.
-const SETTLE_TIMEOUT: Duration = Duration::from_secs(15);
-
-const LOOK_INTERVAL: Duration = Duration::from_millis(500);
+use crate::manifests;
+use crate::output::OutputArguments;
+use reconcile::Request;
 
 /// The options of `actcore sync`.
 #[derive(Debug, Args)]
@@ -34,9 +23,12 @@ With -f: makes the cluster what a folder of manifests says. Every ActivityDefini
 MaintenanceWindow in it is checked, then applied (server-side apply), and printed as created,
 configured or unchanged. What is in the cluster and not in the folder stays.
 
-Without -f: has the operator reconcile every definition now, and prints where each one stands. The
-operator does so by itself all the time: it creates missing Schedules, puts changed ones right,
-pauses those of disabled definitions and sweeps orphans. This is for the impatient.",
+Without -f: has the operator reconcile every definition now, waits until it has answered, and prints
+what that did to each one's Schedule and mirror row: created, created paused (a disabled
+definition), updated, paused, resumed, deleted or unchanged; and which orphans were deleted, that is
+Schedules and rows that no definition declares. The operator does all this by itself, all the time;
+this is for the impatient. The request is the annotation activity-core.io/reconcile, the answer is
+status.lastHandledReconcile.",
     after_help = "\
 Examples:
   # Event types and definitions from a folder
@@ -45,11 +37,15 @@ Examples:
   # What would change?
   actcore sync -f activities/ -n activity-core --dry-run
 
-  # Reconcile everything, everywhere
+  # Reconcile everything, everywhere, and see what was not in order
   actcore sync
 
+  # For a script: what was changed?
+  actcore sync -o json | jq '.definitions[] | select(.schedule != \"unchanged\")'
+
 Exit codes: 0 done (without -f: every definition is Ready), 1 something was refused or is not Ready,
-2 Kubernetes could not be reached, 3 usage or a manifest that is wrong (then nothing was applied)."
+2 Kubernetes could not be reached or the operator did not answer in time, 3 usage or a manifest that
+is wrong (then nothing was applied)."
 )]
 pub(crate) struct SyncArguments {
     /// The folder, or one file; - is standard input.
@@ -60,6 +56,18 @@ pub(crate) struct SyncArguments {
     #[arg(long, requires = "filename")]
     dry_run: bool,
 
+    /// How long the operator may take to answer, in seconds.
+    #[arg(
+        long,
+        default_value_t = 60,
+        value_name = "SECONDS",
+        conflicts_with = "filename"
+    )]
+    timeout: u64,
+
+    #[command(flatten)]
+    output: OutputArguments,
+
     #[command(flatten)]
     cluster: ClusterArguments,
 }
@@ -68,7 +76,12 @@ pub(crate) struct SyncArguments {
 pub(crate) async fn run(arguments: SyncArguments) -> anyhow::Result<Exit> {
     let Some(folder) = &arguments.filename else {
         let cluster = Cluster::configure(&arguments.cluster).await?;
-        return reconcile_all(&cluster, arguments.cluster.namespace.as_deref()).await;
+        let request = Request {
+            namespace: arguments.cluster.namespace.as_deref(),
+            limit: Duration::from_secs(arguments.timeout),
+            format: arguments.output.output,
+        };
+        return reconcile::reconcile_all(&cluster, request).await;
     };
     // Read before anything is asked: a wrong manifest needs no cluster to be found.
     let manifests = manifests::read_folder(folder)?;
@@ -80,164 +93,9 @@ pub(crate) async fn run(arguments: SyncArguments) -> anyhow::Result<Exit> {
         .into());
     }
     let cluster = Cluster::configure(&arguments.cluster).await?;
-    apply_all(&cluster, &manifests, arguments.dry_run).await
-}
-
-/// What an apply did.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Applied {
-    Created,
-    Configured,
-    Unchanged,
-}
-
-impl Applied {
-    const fn as_str(self) -> &'static str {
-        match self {
-            Self::Created => "created",
-            Self::Configured => "configured",
-            Self::Unchanged => "unchanged",
-        }
-    }
-}
-
-async fn apply_all(
-    cluster: &Cluster,
-    manifests: &[Manifest],
-    dry_run: bool,
-) -> anyhow::Result<Exit> {
-    let mut exit = Exit::Done;
-    let suffix = if dry_run { " (dry run)" } else { "" };
-    for manifest in manifests {
-        match apply(cluster, manifest, dry_run).await {
-            Ok(applied) => output::line(format!("{manifest} {}{suffix}", applied.as_str()))?,
-            // The others are applied all the same; each refusal is told.
-            Err(problem) if problem.exit == Exit::Failed => {
-                output::note(format!(
-                    "error: {manifest} ({}): {problem}",
-                    manifest.source
-                ));
-                exit = Exit::Failed;
-            }
-            Err(problem) => return Err(problem.into()),
-        }
-    }
-    Ok(exit)
-}
-
-async fn apply(cluster: &Cluster, manifest: &Manifest, dry_run: bool) -> Result<Applied, Problem> {
-    let namespace = manifest
-        .object
-        .metadata
-        .namespace
-        .as_deref()
-        .unwrap_or(&cluster.namespace);
-    let api = cluster.dynamic(namespace, &manifest.kind.resource());
-    let before = cluster::ask(api.get_opt(manifest.name())).await?;
-    // The folder's word counts: what somebody changed by hand is taken over.
-    let parameters = PatchParams {
-        dry_run,
-        ..PatchParams::apply(cluster::FIELD_MANAGER)
-            .force()
-            .validation_strict()
+    let apply = apply::Apply {
+        dry_run: arguments.dry_run,
+        format: arguments.output.output,
     };
-    let patch = Patch::Apply(&manifest.object);
-    let after = cluster::ask(api.patch(manifest.name(), &parameters, &patch)).await?;
-    Ok(match before {
-        None => Applied::Created,
-        Some(before) if says_the_same(&before, &after) => Applied::Unchanged,
-        Some(_) => Applied::Configured,
-    })
-}
-
-/// Whether two versions of an object say the same to their reader: who manages which field is not
-/// looked at.
-fn says_the_same(before: &DynamicObject, after: &DynamicObject) -> bool {
-    before.data["spec"] == after.data["spec"]
-        && before.labels() == after.labels()
-        && before.annotations() == after.annotations()
-}
-
-/// Touches every definition and waits a moment for the operator.
-async fn reconcile_all(cluster: &Cluster, namespace: Option<&str>) -> anyhow::Result<Exit> {
-    let everywhere = cluster.objects::<ActivityDefinition>(namespace);
-    let listed = cluster::ask(everywhere.list(&ListParams::default())).await?;
-    if listed.items.is_empty() {
-        output::note("there is no definition");
-        return Ok(Exit::Done);
-    }
-    let now = format_time(chrono::Utc::now());
-    let mut change = json!({"metadata": {"annotations": {}}});
-    change["metadata"]["annotations"][RECONCILE_ANNOTATION] = json!(now);
-    let parameters = PatchParams {
-        field_manager: Some(cluster::FIELD_MANAGER.to_owned()),
-        ..PatchParams::default()
-    };
-    for object in &listed.items {
-        let api = cluster.definitions_in(&object.namespace().unwrap_or_default());
-        let name = object.name_any();
-        cluster::ask(api.patch_metadata(&name, &parameters, &Patch::Merge(&change))).await?;
-    }
-    let deadline = Instant::now() + SETTLE_TIMEOUT;
-    let objects = loop {
-        tokio::time::sleep(LOOK_INTERVAL).await;
-        let objects = cluster::ask(everywhere.list(&ListParams::default())).await?;
-        if objects.items.iter().all(is_settled) || Instant::now() >= deadline {
-            break objects.items;
-        }
-    };
-    print_states(&objects)?;
-    let all_ready = objects
-        .iter()
-        .all(|object| condition(object, types::READY).0 == "True");
-    Ok(if all_ready { Exit::Done } else { Exit::Failed })
-}
-
-/// Whether the operator has judged the spec as it is now.
-fn is_settled(object: &ActivityDefinition) -> bool {
-    let Some(status) = &object.status else {
-        return false;
-    };
-    status.observed_generation == object.metadata.generation
-        && condition(object, types::RECONCILING).0 != "True"
-}
-
-fn print_states(objects: &[ActivityDefinition]) -> std::io::Result<()> {
-    let rows = objects.iter().map(|object| {
-        let (ready, message) = condition(object, types::READY);
-        vec![
-            object.namespace().unwrap_or_default(),
-            object.name_any(),
-            ready,
-            condition(object, types::SCHEDULE_SYNCED).0,
-            condition(object, types::MIRROR_SYNCED).0,
-            output::on_one_line(&message),
-        ]
-    });
-    output::table(
-        &[
-            "NAMESPACE",
-            "NAME",
-            "READY",
-            "SCHEDULE",
-            "MIRROR",
-            "MESSAGE",
-        ],
-        rows.collect(),
-    )
-}
-
-/// A condition's status and message.
-fn condition(object: &ActivityDefinition, kind: &str) -> (String, String) {
-    let conditions = object.status.iter().flat_map(|status| &status.conditions);
-    conditions
-        .filter(|condition| condition.type_ == kind)
-        .map(|condition| (condition.status.clone(), condition.message.clone()))
-        .next()
-        .unwrap_or_else(|| {
-            (
-                "Unknown".to_owned(),
-                "the operator has not looked at it yet; is actcore-operator running?".to_owned(),
-            )
-        })
+    apply.all(&cluster, &manifests).await
 }

@@ -249,7 +249,11 @@ fn print_start(asked: &Asked) -> std::io::Result<()> {
 }
 
 /// Looks at the ledger until the run is over.
-async fn wait(history: &History, run: RunId, limit: Duration) -> Result<RunView, Problem> {
+pub(super) async fn wait(
+    history: &History,
+    run: RunId,
+    limit: Duration,
+) -> Result<RunView, Problem> {
     let deadline = Instant::now() + limit;
     let mut last = "not entered in the ledger yet; does a worker run?".to_owned();
     loop {

@@ -1,27 +1,24 @@
 //! The looks at each dependency. Each answers with findings and never fails itself.
 
-use std::time::Duration;
-
 use async_nats::jetstream;
 use audit::StateHub;
 use contracts::names;
 use runtime::nats::NatsArguments;
 use runtime::postgres::PostgresArguments;
-use runtime::temporal::TemporalArguments;
 use store::SchemaState;
 
-use super::Finding;
+use super::{Finding, local, permissions};
 use crate::api::{ApiArguments, ApiClient};
 use crate::arguments::StateHubArguments;
 use crate::cluster::{self, Cluster, ClusterArguments};
-use crate::connections::{self, PATIENCE, answer};
+use crate::connections::{self, answer};
 use crate::exit::{Exit, Problem};
 
 /// The names of our resources in the API server's discovery.
 const RESOURCES: [&str; 3] = ["activitydefinitions", "eventtypes", "maintenancewindows"];
 
 /// A problem as a finding: what was refused has failed, what could not be reached is unknown.
-fn finding(dependency: &'static str, problem: &Problem) -> Finding {
+pub(super) fn finding(dependency: &'static str, problem: &Problem) -> Finding {
     match problem.exit {
         Exit::Failed => Finding::failed(dependency, problem.to_string()),
         Exit::Done | Exit::Unknown | Exit::Usage => {
@@ -32,7 +29,11 @@ fn finding(dependency: &'static str, problem: &Problem) -> Finding {
 
 /// A dependency that is set and does not answer has failed, and there is advice; one that is not
 /// set is unknown, and the problem says what to set.
-fn unreachable(dependency: &'static str, advice: Option<&str>, problem: &Problem) -> Finding {
+pub(super) fn unreachable(
+    dependency: &'static str,
+    advice: Option<&str>,
+    problem: &Problem,
+) -> Finding {
     match advice {
         Some(advice) => Finding::failed(dependency, problem.to_string()).advise(advice),
         None => Finding::unknown(dependency, problem.to_string()),
@@ -74,7 +75,9 @@ pub(super) async fn kubernetes(arguments: &ClusterArguments) -> Vec<Finding> {
         }
         Err(problem) => finding(CRDS, &problem).advise("kubectl apply --server-side -f crds/"),
     };
-    vec![Finding::ok(API, version.git_version), resources]
+    let mut findings = vec![Finding::ok(API, version.git_version), resources];
+    findings.push(permissions::check(&cluster).await);
+    findings
 }
 
 /// Postgres and its schema.
@@ -98,39 +101,10 @@ pub(super) async fn postgres(arguments: &PostgresArguments) -> Vec<Finding> {
             .advise("upgrade the programs of activity-core to the version that made the schema"),
         Err(problem) => finding(SCHEMA, &problem),
     };
-    vec![Finding::ok(SERVER, "answers"), schema]
-}
-
-/// Temporal and the search attributes.
-pub(super) async fn temporal(arguments: &TemporalArguments) -> Vec<Finding> {
-    const SERVER: &str = "Temporal";
-    const ATTRIBUTES: &str = "Temporal search attributes";
-    let temporal = match connections::open_temporal(arguments).await {
-        Ok(temporal) => temporal,
-        Err(problem) => {
-            let advice = "check TEMPORAL_HOST and the server; temporal operator cluster health";
-            let advice = arguments.temporal_host.is_some().then_some(advice);
-            return vec![unreachable(SERVER, advice, &problem)];
-        }
-    };
-    let asked = tokio::time::timeout(PATIENCE, temporal.missing_search_attributes()).await;
-    let attributes = match asked {
-        Err(_) => Finding::unknown(ATTRIBUTES, "no answer in time"),
-        Ok(Ok(missing)) if missing.is_empty() => {
-            Finding::ok(ATTRIBUTES, "ActivityId and ActivityName are Keyword")
-        }
-        Ok(Ok(missing)) => Finding::failed(ATTRIBUTES, format!("missing: {}", missing.join(", ")))
-            .advise("actcore search-attributes register"),
-        Ok(Err(error @ temporal::Error::SearchAttributeType { .. })) => {
-            Finding::failed(ATTRIBUTES, error.to_string())
-        }
-        Ok(Err(error)) => Finding::unknown(ATTRIBUTES, runtime::describe(&error))
-            .advise("check TEMPORAL_NAMESPACE; temporal operator namespace list"),
-    };
-    let namespace = &arguments.temporal_namespace;
     vec![
-        Finding::ok(SERVER, format!("answers, namespace {namespace}")),
-        attributes,
+        Finding::ok(SERVER, "answers"),
+        schema,
+        local::clock(&store).await,
     ]
 }
 
@@ -148,7 +122,7 @@ pub(super) async fn nats(arguments: &NatsArguments) -> Vec<Finding> {
             "NATS_URL is required: set it to nats://host:4222",
         )];
     }
-    let client = match connect_to_nats(arguments).await {
+    let client = match crate::nats::connect(arguments).await {
         Ok(client) => client,
         Err(reason) => {
             return vec![
@@ -198,25 +172,6 @@ pub(super) async fn nats(arguments: &NatsArguments) -> Vec<Finding> {
         }
     });
     findings
-}
-
-/// Connects once; unlike the programs' connection, which is kept up whatever happens.
-async fn connect_to_nats(arguments: &NatsArguments) -> Result<async_nats::Client, String> {
-    let mut options = async_nats::ConnectOptions::new()
-        .name(connections::PROGRAM)
-        .connection_timeout(Duration::from_secs(5));
-    if let Some(file) = &arguments.nats_credentials_file {
-        options = options
-            .credentials_file(file)
-            .await
-            .map_err(|error| format!("NATS_CREDENTIALS_FILE {}: {error}", file.display()))?;
-    }
-    let url = arguments.nats_url.clone().unwrap_or_default();
-    let servers: Vec<&str> = url.split(',').map(str::trim).collect();
-    let connected = tokio::time::timeout(PATIENCE, options.connect(servers)).await;
-    connected
-        .map_err(|_| "no answer in time".to_owned())?
-        .map_err(|error| runtime::describe(&error))
 }
 
 /// State Hub; optional.

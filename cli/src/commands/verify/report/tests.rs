@@ -76,6 +76,31 @@ fn the_last_line_is_the_result_and_a_failed_check_says_what_to_do() {
 }
 
 #[test]
+fn every_answer_has_the_documented_shape() {
+    let schema = include_str!("../../../../../docs/verify.schema.json");
+    let schema: Value = serde_json::from_str(schema).unwrap();
+    let validator = jsonschema::validator_for(&schema).unwrap();
+    let date = NaiveDate::from_ymd_opt(2026, 11, 24).unwrap();
+    let nothing = Expectation::Nothing("a test".to_owned());
+    let verdicts = [
+        Verdict::Ok,
+        Verdict::NotApplicable,
+        Verdict::Failed,
+        Verdict::Unknown,
+    ];
+    let checked = verdicts.map(|verdict| answer([verdict; 6]));
+    let mut answers = Vec::from(checked);
+    answers.push(Answer::not_due(row(), date, &nothing));
+    answers.push(Answer::unreadable(row(), "no JSON".to_owned()));
+    let json = Report { answers }.to_json();
+    let wrong: Vec<String> = validator
+        .iter_errors(&json)
+        .map(|error| format!("{}: {error}", error.instance_path()))
+        .collect();
+    assert!(wrong.is_empty(), "{wrong:?}");
+}
+
+#[test]
 fn the_json_shape_is_stable() {
     let json = report([Verdict::Ok; 6]).to_json();
     assert_eq!(json["verified"], true);
