@@ -6,8 +6,12 @@
 
 mod cache;
 mod go_build;
+mod go_module;
+mod helm;
 mod machine;
+mod node;
 mod platform;
+mod temporal_server;
 mod tool;
 mod version;
 mod wheel;
@@ -19,8 +23,11 @@ use anyhow::{Context, Result};
 
 use crate::progress::Progress;
 pub use cache::Cache;
+pub use helm::helm;
 use machine::Machine;
+pub use node::NodeComponents;
 use platform::Platform;
+pub use temporal_server::TemporalServerPrograms;
 pub use version::Version;
 
 /// A program that testkit starts or hands to its user.
@@ -40,11 +47,17 @@ pub enum Component {
     NatsServer,
     /// Postgres: `postgres` and `initdb` in one folder.
     Postgres,
+    /// Decides on which node a pod runs.
+    KubeScheduler,
+    /// Makes Services work on a node.
+    KubeProxy,
+    /// Runs the pods of a node.
+    Kubelet,
 }
 
 impl Component {
-    /// All of them, in the order in which they are resolved.
-    pub const ALL: [Self; 7] = [
+    /// Those of a stack of servers, in the order in which they are resolved.
+    pub const STACK: [Self; 7] = [
         Self::Temporal,
         Self::NatsServer,
         Self::Kubectl,
@@ -52,6 +65,15 @@ impl Component {
         Self::Etcd,
         Self::KubeApiserver,
         Self::KubeControllerManager,
+    ];
+
+    /// Those of Kubernetes that a node consists of.
+    pub const NODE: [Self; 5] = [
+        Self::KubeApiserver,
+        Self::KubeControllerManager,
+        Self::KubeScheduler,
+        Self::KubeProxy,
+        Self::Kubelet,
     ];
 
     /// The name of its program.
@@ -64,6 +86,9 @@ impl Component {
             Self::Temporal => "temporal",
             Self::NatsServer => "nats-server",
             Self::Postgres => "postgres",
+            Self::KubeScheduler => "kube-scheduler",
+            Self::KubeProxy => "kube-proxy",
+            Self::Kubelet => "kubelet",
         }
     }
 
@@ -75,9 +100,12 @@ impl Component {
     pub fn minimum(self) -> Version {
         match self {
             Self::Etcd => Version::new(3, 4),
-            Self::KubeApiserver | Self::KubeControllerManager | Self::Kubectl => {
-                Version::new(1, 34)
-            }
+            Self::KubeApiserver
+            | Self::KubeControllerManager
+            | Self::KubeScheduler
+            | Self::KubeProxy
+            | Self::Kubelet
+            | Self::Kubectl => Version::new(1, 34),
             Self::Temporal => Version::new(1, 9),
             Self::NatsServer => Version::new(2, 12),
             Self::Postgres => Version::new(14, 0),
@@ -152,7 +180,7 @@ impl Components {
             progress: progress.clone(),
         };
         let mut resolved = Vec::new();
-        for component in Component::ALL {
+        for component in Component::STACK {
             resolved.push(sources.resolve(component).await.with_context(|| {
                 format!(
                     "{component} {} or newer is needed and not at hand",
@@ -163,6 +191,15 @@ impl Components {
         let list: Vec<String> = resolved.iter().map(ToString::to_string).collect();
         progress.say(&format!("components: {}", list.join(", ")));
         Ok(Self { resolved })
+    }
+
+    /// The pinned, prebuilt form of `component`, whatever the machine has: it can be copied to
+    /// elsewhere as a whole.
+    pub async fn prebuilt(component: Component, progress: &Progress) -> Result<Resolved> {
+        let cache = Cache::from_environment()?;
+        let wheel = wheel::pinned(component, Platform::current()?);
+        let wheel = wheel.with_context(|| format!("no prebuilt {component} is pinned"))?;
+        wheel.install(&cache, progress).await
     }
 
     /// Each component and where it was taken from.
@@ -198,7 +235,7 @@ impl Sources {
         }
         match wheel::pinned(component, self.platform) {
             Some(wheel) => wheel.install(&self.cache, &self.progress).await,
-            None => go_build::install(component, self).await,
+            None => go_build::install(component, go_build::Wanted::STACK, self).await,
         }
     }
 }

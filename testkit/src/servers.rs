@@ -1,14 +1,19 @@
 //! The servers, one file each: how each is started on ports of its own with its data in a given
 //! folder, when it is ready, and where it then answers.
 
+mod containerd;
 mod etcd;
 mod kube_apiserver;
 mod kube_controller_manager;
+mod kube_proxy;
+mod kube_scheduler;
+mod kubelet;
 mod kubernetes_credentials;
 mod nats;
 mod postgres;
 mod postgres_user;
 mod temporal;
+mod temporal_on_postgres;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -18,12 +23,19 @@ use anyhow::{Context, Result};
 
 use crate::components::Components;
 use crate::process::Process;
+pub(crate) use containerd::{Containerd, ContainerdPlace, SANDBOX_IMAGE, import};
 pub use etcd::Etcd;
 pub use kube_apiserver::KubeApiserver;
+pub(crate) use kube_apiserver::{AUDIT_LOG, Cluster};
 pub use kube_controller_manager::KubeControllerManager;
+pub(crate) use kube_proxy::KubeProxy;
+pub(crate) use kube_scheduler::KubeScheduler;
+pub(crate) use kubelet::{Kubelet, KubeletPlace};
+pub use kubernetes_credentials::NodeIdentity;
 pub use nats::{Nats, NatsOptions};
 pub use postgres::{Postgres, SUPERUSER};
 pub use temporal::{Temporal, TemporalOptions};
+pub use temporal_on_postgres::TemporalOnPostgres;
 
 /// How long a server may take until it is ready. A second does on an idle machine; a busy one
 /// with two cores has been seen to take twenty.
@@ -89,12 +101,13 @@ impl Servers {
         };
         let kubernetes = async {
             let etcd = options.observe("etcd", Etcd::start(place("etcd"))).await?;
-            let starting = KubeApiserver::start(place("kube-apiserver"), &etcd);
+            let cluster = Cluster::WithoutNodes;
+            let starting = KubeApiserver::start(place("kube-apiserver"), &etcd, cluster);
             let kube_apiserver = options.observe("kube-apiserver", starting).await?;
             // Before the controller manager starts: it looks for new kinds only now and then.
             crate::crds::apply(&kube_apiserver, &options.crds).await?;
-            let starting =
-                KubeControllerManager::start(place("kube-controller-manager"), &kube_apiserver);
+            let place = place("kube-controller-manager");
+            let starting = KubeControllerManager::start(place, &kube_apiserver, cluster);
             let manager = options.observe("kube-controller-manager", starting).await?;
             Ok((etcd, kube_apiserver, manager))
         };
@@ -197,7 +210,7 @@ pub struct Place<'a> {
 }
 
 impl Place<'_> {
-    fn make_data(&self) -> Result<&Path> {
+    pub(crate) fn make_data(&self) -> Result<&Path> {
         std::fs::create_dir_all(&self.data)
             .with_context(|| format!("failed to make {}", self.data.display()))?;
         Ok(&self.data)

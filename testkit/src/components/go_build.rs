@@ -1,9 +1,9 @@
-//! etcd, kube-apiserver and kube-controller-manager built from their Go modules. The versions and
-//! the hashes of all sources are in `kubernetes/go.mod` and `kubernetes/go.sum`.
+//! etcd and the programs of Kubernetes built from their Go modules. The versions and the hashes of
+//! all sources are in `kubernetes/go.mod` and `kubernetes/go.sum`.
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, Result};
@@ -28,6 +28,31 @@ const OLDEST_GO: Version = Version::new(1, 21);
 const BUILD_TIMEOUT: Duration = Duration::from_mins(75);
 const DOWNLOAD_TIMEOUT: Duration = Duration::from_mins(20);
 
+/// What else is built when one program has to be: most of the work is the same.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Wanted {
+    components: &'static [Component],
+    /// Whether a program of the machine will do. On a node all must be of one version.
+    or_of_machine: bool,
+}
+
+impl Wanted {
+    /// For a stack of servers.
+    pub(super) const STACK: Self = Self {
+        components: &[
+            Component::Etcd,
+            Component::KubeApiserver,
+            Component::KubeControllerManager,
+        ],
+        or_of_machine: true,
+    };
+    /// For a node.
+    pub(super) const NODE: Self = Self {
+        components: &Component::NODE,
+        or_of_machine: false,
+    };
+}
+
 /// One program to build.
 #[derive(Debug)]
 struct Target {
@@ -36,9 +61,12 @@ struct Target {
     entry: Entry,
 }
 
-/// Takes `component` from the cache, or builds it together with whatever else is missing of the
-/// three: most of the work is the same.
-pub(super) async fn install(component: Component, sources: &Sources) -> Result<Resolved> {
+/// Takes `component` from the cache, or builds it together with whatever else is missing.
+pub(super) async fn install(
+    component: Component,
+    wanted: Wanted,
+    sources: &Sources,
+) -> Result<Resolved> {
     if let Some(resolved) = cached(component, sources)? {
         return Ok(resolved);
     }
@@ -47,7 +75,7 @@ pub(super) async fn install(component: Component, sources: &Sources) -> Result<R
     if let Some(resolved) = cached(component, sources)? {
         return Ok(resolved);
     }
-    let targets = missing(sources).await?;
+    let targets = missing(wanted, sources).await?;
     let names: Vec<&str> = targets
         .iter()
         .map(|target| target.component.program())
@@ -86,6 +114,9 @@ fn target(component: Component, sources: &Sources) -> Result<Target> {
             "k8s.io/kubernetes/cmd/kube-controller-manager",
             KUBERNETES_MODULE,
         ),
+        Component::KubeScheduler => ("k8s.io/kubernetes/cmd/kube-scheduler", KUBERNETES_MODULE),
+        Component::KubeProxy => ("k8s.io/kubernetes/cmd/kube-proxy", KUBERNETES_MODULE),
+        Component::Kubelet => ("k8s.io/kubernetes/cmd/kubelet", KUBERNETES_MODULE),
         _ => anyhow::bail!("{component} is not built from a Go module"),
     };
     let version = pinned_version(module)?;
@@ -119,17 +150,13 @@ fn cached(component: Component, sources: &Sources) -> Result<Option<Resolved>> {
     }))
 }
 
-/// Which of the three are neither on the machine nor in the cache.
-async fn missing(sources: &Sources) -> Result<Vec<Target>> {
+/// Which of them are neither in the cache nor, if that will do, on the machine.
+async fn missing(wanted: Wanted, sources: &Sources) -> Result<Vec<Target>> {
     let mut targets = Vec::new();
-    for component in [
-        Component::Etcd,
-        Component::KubeApiserver,
-        Component::KubeControllerManager,
-    ] {
+    for &component in wanted.components {
         let target = target(component, sources)?;
         let there = target.entry.find(component.program()).is_some()
-            || sources.machine.newest_enough(component).await.is_some();
+            || (wanted.or_of_machine && sources.machine.newest_enough(component).await.is_some());
         if !there {
             targets.push(target);
         }
@@ -137,7 +164,7 @@ async fn missing(sources: &Sources) -> Result<Vec<Target>> {
     Ok(targets)
 }
 
-async fn require_go() -> Result<()> {
+pub(super) async fn require_go() -> Result<()> {
     let remedy = "install Go 1.26 or newer and put `go` on the PATH; or put the program itself \
                   there (etcd and kube-apiserver are also looked for in KUBEBUILDER_ASSETS)";
     let output = output_of(Path::new("go"), &["version"])
@@ -162,14 +189,7 @@ struct Build<'a> {
 
 impl Build<'_> {
     async fn run(&self) -> Result<()> {
-        for (name, content) in [
-            ("go.mod", GO_MOD),
-            ("go.sum", GO_SUM),
-            ("tools.go", TOOLS_GO),
-        ] {
-            fs::write(self.workbench.join(name), content)
-                .with_context(|| format!("failed to write {name}"))?;
-        }
+        write_sources(self.workbench)?;
         let packages = self.list_packages().await?;
         self.compile(packages).await?;
         self.targets
@@ -235,19 +255,50 @@ impl Build<'_> {
     }
 
     fn go(&self, name: &str, log: &Path) -> Command {
-        let mut command = Command::new(name, "go", log);
-        command.inherit = Inherit::All;
-        command.directory = Some(self.workbench.to_owned());
-        // The checkout may lie inside a Go workspace of its owner.
-        command
-            .environment
-            .push(("GOWORK".to_owned(), "off".to_owned()));
-        command
+        go_command(name, self.workbench, log)
     }
 
     fn packages(&self) -> impl Iterator<Item = &'static str> {
         self.targets.iter().map(|target| target.package)
     }
+}
+
+/// The Go tool at work in `folder`, with the least claim to the processors.
+pub(super) fn go_command(name: &str, folder: &Path, log: &Path) -> Command {
+    let mut command = Command::new(name, "nice", log).arguments(["-n", "19", "go"]);
+    command.inherit = Inherit::All;
+    command.directory = Some(folder.to_owned());
+    // The checkout may lie inside a Go workspace of its owner.
+    command
+        .environment
+        .push(("GOWORK".to_owned(), "off".to_owned()));
+    command
+}
+
+/// Where the sources of Kubernetes are, after fetching them if need be; `workbench` is a folder to
+/// work in.
+pub(super) async fn kubernetes_folder(workbench: &Path) -> Result<PathBuf> {
+    require_go().await?;
+    write_sources(workbench)?;
+    let log = workbench.join("fetch.log");
+    go_command("go mod download", workbench, &log)
+        .arguments(["mod", "download", KUBERNETES_MODULE])
+        .run(DOWNLOAD_TIMEOUT)
+        .await?;
+    let modules = output_of(Path::new("go"), &["env", "GOMODCACHE"]).await?;
+    let version = pinned_version(KUBERNETES_MODULE)?;
+    Ok(Path::new(modules.trim()).join(format!("{KUBERNETES_MODULE}@v{version}")))
+}
+
+fn write_sources(folder: &Path) -> Result<()> {
+    for (name, content) in [
+        ("go.mod", GO_MOD),
+        ("go.sum", GO_SUM),
+        ("tools.go", TOOLS_GO),
+    ] {
+        fs::write(folder.join(name), content).with_context(|| format!("failed to write {name}"))?;
+    }
+    Ok(())
 }
 
 /// Strips debug information and says which version of Kubernetes this is; without it the

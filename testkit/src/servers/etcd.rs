@@ -11,14 +11,14 @@ use crate::process::{Command, Process, start_on_free_ports};
 /// A running etcd.
 #[derive(Debug)]
 pub struct Etcd {
-    pub(super) process: Process,
+    pub(crate) process: Process,
     url: String,
 }
 
 impl Etcd {
     /// Starts it with its data in `place`. It does not sync to the disk: what is kept survives a
     /// stop, not a power cut.
-    pub(super) async fn start(place: Place<'_>) -> Result<Self> {
+    pub(crate) async fn start(place: Place<'_>) -> Result<Self> {
         let program = place.components.program(Component::Etcd)?;
         let data = place.make_data()?;
         start_on_free_ports("etcd", || async {

@@ -1,15 +1,16 @@
-//! kube-controller-manager with the controllers that make an API server behave like a cluster
-//! without nodes: namespaces end, owned objects go with their owner, service accounts appear.
+//! kube-controller-manager. Without nodes it has the controllers that make an API server behave
+//! like a cluster: namespaces end, owned objects go with their owner, service accounts appear.
 
 use anyhow::Result;
 
-use super::kube_apiserver::{KubeApiserver, client, is_ready};
+use super::kube_apiserver::{Cluster, KubeApiserver, client, is_ready};
 use super::{Place, READY_TIMEOUT};
 use crate::components::Component;
 use crate::ports::free_port;
 use crate::process::{Command, Process, start_on_free_ports};
 
-const CONTROLLERS: [&str; 6] = [
+/// Those that matter where no pod ever runs.
+const WITHOUT_NODES: [&str; 6] = [
     "clusterrole-aggregation-controller",
     "garbage-collector-controller",
     "namespace-controller",
@@ -21,15 +22,23 @@ const CONTROLLERS: [&str; 6] = [
 /// A running kube-controller-manager.
 #[derive(Debug)]
 pub struct KubeControllerManager {
-    pub(super) process: Process,
+    pub(crate) process: Process,
 }
 
 impl KubeControllerManager {
     /// Starts it for the given API server.
-    pub(super) async fn start(place: Place<'_>, apiserver: &KubeApiserver) -> Result<Self> {
+    pub(crate) async fn start(
+        place: Place<'_>,
+        apiserver: &KubeApiserver,
+        cluster: Cluster<'_>,
+    ) -> Result<Self> {
         let program = place.components.program(Component::KubeControllerManager)?;
         let (certificate, key) = apiserver.credentials.server_certificate();
         let (signing_key, _) = apiserver.credentials.service_account_keys();
+        let controllers = match cluster {
+            Cluster::WithoutNodes => WITHOUT_NODES.join(","),
+            Cluster::WithNode(_) => "*".to_owned(),
+        };
         start_on_free_ports("kube-controller-manager", || async {
             let port = free_port()?;
             let process = Command::new("kube-controller-manager", &program, &place.log)
@@ -38,7 +47,7 @@ impl KubeControllerManager {
                 .flag("secure-port", port)
                 .flag("tls-cert-file", certificate.display())
                 .flag("tls-private-key-file", key.display())
-                .flag("controllers", CONTROLLERS.join(","))
+                .flag("controllers", &controllers)
                 .flag("leader-elect", false)
                 .flag("service-account-private-key-file", signing_key.display())
                 .flag("root-ca-file", apiserver.credentials.ca().display())

@@ -3,6 +3,7 @@
 //! They stay in the data folder: a stack that comes up again keeps its identity.
 
 use std::fs;
+use std::net::Ipv4Addr;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
@@ -12,8 +13,23 @@ use rcgen::{
     KeyPair, KeyUsagePurpose,
 };
 
+/// Where Services have their addresses; the first one is the API's.
+pub(super) const SERVICES: &str = "10.96.0.0/16";
+/// The same where no address of a Service leads anywhere.
+pub(super) const SERVICES_WITHOUT_NODES: &str = "10.0.0.0/24";
+const KUBERNETES_SERVICES: [&str; 2] = ["10.96.0.1", "10.0.0.1"];
+
 /// Written last: without it the folder is half-finished and is written again.
 const COMPLETE: &str = "complete";
+
+/// A node that the cluster has.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NodeIdentity {
+    /// Its name.
+    pub name: String,
+    /// Where it and its API server are reached.
+    pub address: Ipv4Addr,
+}
 
 /// The files of the cluster's identity.
 #[derive(Debug, Clone)]
@@ -23,7 +39,7 @@ pub(super) struct Credentials {
 
 impl Credentials {
     /// Takes those in `folder`, or makes new ones there.
-    pub(super) fn in_folder(folder: &Path) -> Result<Self> {
+    pub(super) fn in_folder(folder: &Path, node: Option<&NodeIdentity>) -> Result<Self> {
         let credentials = Self {
             folder: folder.to_owned(),
         };
@@ -31,7 +47,7 @@ impl Credentials {
             fs::create_dir_all(folder)
                 .with_context(|| format!("failed to make {}", folder.display()))?;
             credentials
-                .create()
+                .create(node)
                 .context("failed to make the cluster's certificates")?;
             credentials.write(COMPLETE, "")?;
         }
@@ -54,8 +70,27 @@ impl Credentials {
         )
     }
 
+    /// What a node's kubelet shows to the API server and to those who ask it.
+    pub(super) fn kubelet_certificate(&self) -> (PathBuf, PathBuf) {
+        (self.file("kubelet.crt"), self.file("kubelet.key"))
+    }
+
+    /// What the API server shows to a kubelet: it may do everything.
+    pub(super) fn admin_certificate(&self) -> (PathBuf, PathBuf) {
+        (self.file("admin.crt"), self.file("admin.key"))
+    }
+
     /// Writes a kubeconfig of the administrator for the API at `server`.
     pub(super) fn write_kubeconfig(&self, server: &str) -> Result<PathBuf> {
+        self.write_kubeconfig_of("admin", "kubeconfig", server)
+    }
+
+    /// Writes a kubeconfig of the node for the API at `server`.
+    pub(super) fn write_node_kubeconfig(&self, server: &str) -> Result<PathBuf> {
+        self.write_kubeconfig_of("kubelet", "node-kubeconfig", server)
+    }
+
+    fn write_kubeconfig_of(&self, user: &str, file: &str, server: &str) -> Result<PathBuf> {
         let kubeconfig = serde_json::json!({
             "apiVersion": "v1",
             "kind": "Config",
@@ -64,33 +99,40 @@ impl Credentials {
                 "cluster": { "server": server, "certificate-authority": self.ca() },
             }],
             "users": [{
-                "name": "admin",
+                "name": user,
                 "user": {
-                    "client-certificate": self.file("admin.crt"),
-                    "client-key": self.file("admin.key"),
+                    "client-certificate": self.file(&format!("{user}.crt")),
+                    "client-key": self.file(&format!("{user}.key")),
                 },
             }],
             "contexts": [{
                 "name": "testkit",
-                "context": { "cluster": "testkit", "user": "admin" },
+                "context": { "cluster": "testkit", "user": user },
             }],
             "current-context": "testkit",
         });
         let text = serde_norway::to_string(&kubeconfig).context("failed to print a kubeconfig")?;
-        self.write("kubeconfig", &text)?;
-        Ok(self.file("kubeconfig"))
+        self.write(file, &text)?;
+        Ok(self.file(file))
     }
 
-    fn create(&self) -> Result<()> {
+    fn create(&self, node: Option<&NodeIdentity>) -> Result<()> {
         let authority = self.create_authority()?;
 
-        let names = [
+        let mut names = [
             "localhost",
             "127.0.0.1",
+            "kubernetes",
+            "kubernetes.default",
             "kubernetes.default.svc",
-            "10.0.0.1",
-        ];
-        let mut server = CertificateParams::new(names.map(str::to_owned))?;
+            "kubernetes.default.svc.cluster.local",
+            KUBERNETES_SERVICES[0],
+            KUBERNETES_SERVICES[1],
+        ]
+        .map(str::to_owned)
+        .to_vec();
+        names.extend(node.map(|node| node.address.to_string()));
+        let mut server = CertificateParams::new(names)?;
         server
             .distinguished_name
             .push(DnType::CommonName, "kube-apiserver");
@@ -104,6 +146,22 @@ impl Credentials {
             .push(DnType::OrganizationName, "system:masters");
         admin.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
         self.issue("admin", &admin, &authority)?;
+
+        if let Some(node) = node {
+            let names = [node.name.clone(), node.address.to_string()];
+            let mut kubelet = CertificateParams::new(names)?;
+            kubelet
+                .distinguished_name
+                .push(DnType::CommonName, format!("system:node:{}", node.name));
+            kubelet
+                .distinguished_name
+                .push(DnType::OrganizationName, "system:nodes");
+            kubelet.extended_key_usages = vec![
+                ExtendedKeyUsagePurpose::ClientAuth,
+                ExtendedKeyUsagePurpose::ServerAuth,
+            ];
+            self.issue("kubelet", &kubelet, &authority)?;
+        }
 
         let service_accounts = KeyPair::generate()?;
         self.write("service-accounts.key", &service_accounts.serialize_pem())?;

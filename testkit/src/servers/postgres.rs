@@ -58,6 +58,11 @@ impl Postgres {
         Ok(server)
     }
 
+    /// The port on which it listens.
+    pub(super) const fn port(&self) -> u16 {
+        self.port
+    }
+
     /// `postgres://actcore@127.0.0.1:PORT/NAME`.
     pub fn url(&self, database: &str) -> String {
         url(self.port, database)

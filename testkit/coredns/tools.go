@@ -1,0 +1,7 @@
+//go:build tools
+
+package coredns
+
+import (
+	_ "github.com/coredns/coredns"
+)
