@@ -168,6 +168,25 @@ impl TestEnvironment {
         .await
     }
 
+    /// Starts a NATS server of this test's own, to be ended and started anew at will: on the same
+    /// port with [`PortChoice::Preferred`](crate::ports::PortChoice::Preferred), with the streams
+    /// that it had.
+    pub async fn start_nats(&self, options: NatsOptions) -> Result<Nats> {
+        let components = self.stack.components().clone();
+        let number = self.started.fetch_add(1, Ordering::Relaxed);
+        let data = self.folder.path().join("own-nats");
+        let log = self.folder.path().join(format!("own-nats-{number}.log"));
+        background::run(async move {
+            let place = Place {
+                components: &components,
+                data,
+                log,
+            };
+            Nats::start(place, &options).await
+        })
+        .await
+    }
+
     /// Starts one of our programs with [`Self::env`] and `extra` on top, and waits until it is
     /// ready. A program may be started several times; each has its own ports and log.
     pub async fn start(
@@ -194,6 +213,25 @@ impl TestEnvironment {
             running.with_context(|| format!("failed to start {program}"))
         })
         .await
+    }
+}
+
+impl TestEnvironment {
+    /// Starts one of our programs with exactly `variables`, and does not wait until it is ready.
+    pub(crate) fn launch(
+        &self,
+        program: Program,
+        ports: ProgramPorts,
+        variables: &BTreeMap<String, String>,
+    ) -> Result<RunningProgram> {
+        let number = self.started.fetch_add(1, Ordering::Relaxed);
+        let start = ProgramStart {
+            program,
+            ports,
+            environment: variables,
+            log: self.folder.path().join(format!("{program}-{number}.log")),
+        };
+        RunningProgram::launch(&start).with_context(|| format!("failed to start {program}"))
     }
 }
 

@@ -14,6 +14,8 @@ use clap::{Parser, Subcommand};
 use testkit::components::Components;
 use testkit::demo;
 use testkit::dev::{self, DevFolder, Volumes};
+use testkit::image;
+use testkit::node::{self, Node};
 use testkit::progress::Progress;
 
 /// Starts and stops all servers and programs on this machine.
@@ -44,9 +46,16 @@ enum Command {
     Status,
     /// Only gets the server programs into the cache.
     Fetch,
+    /// Starts a Kubernetes node without a container engine, as root, and keeps it until Ctrl-C.
+    Node,
+    /// Puts the image of activity-core together without a container engine.
+    Image(ImageArguments),
     /// Owns the processes of a stack; started by `up`.
     #[command(hide = true)]
     Supervise,
+    /// Owns the processes of a node; started by `node`.
+    #[command(hide = true)]
+    SuperviseNode,
 }
 
 #[tokio::main]
@@ -85,9 +94,55 @@ async fn run(arguments: Arguments) -> Result<ExitCode> {
         Command::Fetch => {
             Components::resolve(&progress).await?;
         }
+        Command::Node => hold_node(&progress).await?,
+        Command::Image(arguments) => arguments.run()?,
         Command::Supervise => dev::supervise(&folder).await?,
+        Command::SuperviseNode => node::supervise(&dir).await?,
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// What becomes an image, and where it goes.
+#[derive(Debug, clap::Args)]
+struct ImageArguments {
+    /// The folder of the built programs, of whichever profile and target.
+    #[arg(long)]
+    from: PathBuf,
+    /// The name and tag of the image.
+    #[arg(long, default_value = concat!("docker.io/library/activity-core:", env!("CARGO_PKG_VERSION")))]
+    name: String,
+    /// The archive to write, for `ctr images import`, `docker load` or `skopeo copy oci-archive:`.
+    #[arg(long, default_value = "activity-core.tar")]
+    output: PathBuf,
+}
+
+impl ImageArguments {
+    fn run(&self) -> Result<()> {
+        let Self { from, name, output } = self;
+        let output = std::path::absolute(output)?;
+        let archive = image::contents::activity_core(name, from)?.write(&output)?;
+        println!(
+            "{archive}
+{}",
+            archive.path.display()
+        );
+        Ok(())
+    }
+}
+
+async fn hold_node(progress: &Progress) -> Result<()> {
+    let node = Node::start(progress).await?;
+    println!("export KUBECONFIG={}", node.kubeconfig().display());
+    println!(
+        "Logs: {}
+Ctrl-C ends the node.",
+        node.logs().display()
+    );
+    tokio::select! {
+        ended = node.ended() => return ended,
+        told = tokio::signal::ctrl_c() => told?,
+    }
+    node.stop().await
 }
 
 /// Exits with 3 when no stack is up, as `systemctl status` does, and with 1 when it is not well.

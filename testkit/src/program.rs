@@ -105,7 +105,7 @@ pub(crate) struct ProgramStart<'a> {
     pub(crate) log: PathBuf,
 }
 
-/// A program that runs and was ready. Dropping it ends it.
+/// A program that runs. Dropping it ends it.
 #[derive(Debug)]
 pub struct RunningProgram {
     program: Program,
@@ -123,6 +123,25 @@ impl RunningProgram {
     }
 
     async fn try_start(path: &Path, start: &ProgramStart<'_>) -> Result<Self> {
+        let running = Self::spawn(path, start)?;
+        running
+            .process
+            .ready(READY_TIMEOUT, || running.is_ready())
+            .await?;
+        Ok(running)
+    }
+
+    /// Starts it and does not wait until it is ready.
+    pub(crate) fn launch(start: &ProgramStart<'_>) -> Result<Self> {
+        Self::spawn(&binary(start.program.binary())?, start)
+    }
+
+    /// Whether it says that it is ready.
+    pub(crate) async fn is_ready(&self) -> Result<bool> {
+        http::is_ok(&format!("{}/readyz", self.health_url)).await
+    }
+
+    fn spawn(path: &Path, start: &ProgramStart<'_>) -> Result<Self> {
         let (api, metrics) = (start.ports.api.pick()?, start.ports.metrics.pick()?);
         let addresses = [
             ("API_BIND_ADDR", api),
@@ -156,10 +175,6 @@ impl RunningProgram {
         let process = command.spawn()?;
         let [api_url, health_url, metrics_url] =
             addresses.map(|(_, port)| format!("http://127.0.0.1:{port}"));
-        let readiness = format!("{health_url}/readyz");
-        process
-            .ready(READY_TIMEOUT, || http::is_ok(&readiness))
-            .await?;
         let ports = ProgramPorts {
             api: PortChoice::Preferred(api),
             metrics: PortChoice::Preferred(metrics),
