@@ -1,0 +1,235 @@
+//! Events per router: matched ones against raw starts, unmatched ones against raw fetch and ack.
+
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result};
+use async_nats::jetstream::{self, consumer};
+use contracts::names;
+use futures::{StreamExt as _, TryStreamExt as _, stream};
+use serde_json::json;
+use testkit::wait::{self, Seen};
+use testkit::{Program, RunningProgram};
+use uuid::Uuid;
+
+use super::Size;
+use crate::bare;
+use crate::figures::{Figure, Limit, quantile, to_f64};
+use crate::place::{PATIENCE, Place, Servers};
+use crate::scrape::Scrape;
+
+/// Events in hand at once, ours; calls at once, the peer's.
+const CONCURRENCY: usize = 32;
+
+/// Matched events a round.
+const MATCHED: usize = 1000;
+
+/// Unmatched events a round.
+const UNMATCHED: usize = 20_000;
+
+/// Events a raw consumer fetches at once, as many as a router has in hand by default.
+const BATCH: usize = 256;
+
+const EVENT_SECONDS: &str = "activity_core_router_event_duration_seconds";
+
+pub(super) async fn measure(servers: &Servers, size: Size) -> Result<Vec<Figure>> {
+    let place = servers.place("events").await?;
+    let client = async_nats::connect(place.environment.nats_url()).await?;
+    let jetstream = jetstream::new(client);
+    define(&place, 1, "order.placed").await?;
+    define(&place, 9, "some.other").await?;
+    let mut figures = matched(&place, &jetstream, size).await?;
+    let few = unmatched(&place, &jetstream, size).await?;
+    define(&place, size.definitions, "another.kind").await?;
+    let many = unmatched(&place, &jetstream, size).await?;
+    let mut growth = Figure::against(
+        format!(
+            "time per unmatched event with {} definitions",
+            size.definitions
+        ),
+        "with 10 definitions",
+        "µs",
+        Limit::AtMost(1.2),
+    );
+    for (many, few) in many.rounds.iter().zip(&few.rounds) {
+        growth.round(1e6 / many.ours, 1e6 / few.ours);
+    }
+    figures.extend([few, growth]);
+    Ok(figures)
+}
+
+/// Writes event definitions to the mirror, as the operator would.
+async fn define(place: &Place, count: usize, event_type: &str) -> Result<()> {
+    sqlx::query(
+        "insert into activity_definitions
+           (activity_id, namespace, name, uid, generation, display_name, enabled, event_type, spec)
+         select id, 'bench', $2 || '-' || id, id, 1, $2, true, $2,
+                jsonb_build_object('trigger', jsonb_build_object('event',
+                    jsonb_build_object('eventType', $2, 'filters', '{\"tier\": \"pro\"}'::jsonb)))
+         from (select gen_random_uuid() as id from generate_series(1, $1::bigint)) as ids",
+    )
+    .bind(i64::try_from(count)?)
+    .bind(event_type)
+    .execute(place.store.pool())
+    .await?;
+    Ok(())
+}
+
+async fn matched(place: &Place, jetstream: &jetstream::Context, size: Size) -> Result<Vec<Figure>> {
+    let in_flight = CONCURRENCY.to_string();
+    let settings = [("ROUTER_MAX_IN_FLIGHT", in_flight.as_str())];
+    let router = place.start(Program::EventRouter, &settings).await?;
+    let mut rate = Figure::against(
+        "events matched → workflows started, per router",
+        format!("raw StartWorkflow, {CONCURRENCY} at once"),
+        "1/s",
+        Limit::AtLeast(0.95),
+    );
+    let mut tail = Figure::against(
+        "one event, from fetch to ack, p99",
+        "one raw start, p99",
+        "ms",
+        Limit::AtMost(1.25),
+    );
+    // The first start of a connection costs more than the others, on both sides.
+    publish(jetstream, "order.placed", CONCURRENCY).await?;
+    drained(jetstream).await?;
+    bare::start_many(&place.temporal, CONCURRENCY, CONCURRENCY, 0).await?;
+    for _ in 0..size.rounds {
+        let began = Instant::now();
+        let times = bare::start_many(&place.temporal, MATCHED, CONCURRENCY, 0).await?;
+        let raw = began.elapsed();
+        let before = scrape(&router).await?;
+        let ours = consumed(jetstream, "order.placed", MATCHED).await?;
+        let after = scrape(&router).await?;
+        rate.round(per_second(MATCHED, ours), per_second(MATCHED, raw));
+        let times = times.iter().map(|time| time.as_secs_f64() * 1000.0);
+        tail.round(
+            after.quantile_since(&before, EVENT_SECONDS, 0.99) * 1000.0,
+            quantile(times.collect(), 0.99),
+        );
+    }
+    router.stop().await?;
+    Ok(vec![rate, tail])
+}
+
+async fn unmatched(place: &Place, jetstream: &jetstream::Context, size: Size) -> Result<Figure> {
+    let mut figure = Figure::against(
+        "events that match nothing, per router",
+        format!("raw fetch and ack, {BATCH} at once"),
+        "1/s",
+        Limit::AtLeast(0.8),
+    );
+    let router = place.start(Program::EventRouter, &[]).await?;
+    publish(jetstream, "nobody.cares", BATCH).await?;
+    drained(jetstream).await?;
+    for _ in 0..size.rounds {
+        let raw = fetch_and_ack(jetstream, UNMATCHED).await?;
+        let ours = consumed(jetstream, "nobody.cares", UNMATCHED).await?;
+        figure.round(per_second(UNMATCHED, ours), per_second(UNMATCHED, raw));
+    }
+    router.stop().await?;
+    Ok(figure)
+}
+
+async fn scrape(router: &RunningProgram) -> Result<Scrape> {
+    Scrape::of(&format!("{}/metrics", router.metrics_url())).await
+}
+
+fn per_second(count: usize, time: Duration) -> f64 {
+    to_f64(count) / time.as_secs_f64()
+}
+
+/// Publishes events and waits until the router has done with all. The time of publishing counts:
+/// a router works while events come in.
+async fn consumed(
+    jetstream: &jetstream::Context,
+    event_type: &str,
+    count: usize,
+) -> Result<Duration> {
+    let began = Instant::now();
+    publish(jetstream, event_type, count).await?;
+    drained(jetstream).await?;
+    Ok(began.elapsed())
+}
+
+async fn publish(jetstream: &jetstream::Context, event_type: &str, count: usize) -> Result<()> {
+    let publishing = (0..count).map(|_| async move {
+        let event = json!({
+            "event_id": Uuid::new_v4(), "type": event_type, "source": "bench",
+            "occurred_at": "2026-11-24T09:00:00Z", "subject": "order/1", "payload": {"tier": "pro"},
+        });
+        let subject = format!("activity.{event_type}");
+        let sent = jetstream.publish(subject, event.to_string().into()).await?;
+        sent.await?;
+        anyhow::Ok(())
+    });
+    let mut publishing = stream::iter(publishing).buffer_unordered(BATCH);
+    while publishing.try_next().await?.is_some() {}
+    Ok(())
+}
+
+/// Waits until the routers' consumer has nothing left.
+async fn drained(jetstream: &jetstream::Context) -> Result<()> {
+    let stream = jetstream.get_stream(names::EVENT_STREAM).await?;
+    wait::until("the events to be consumed", PATIENCE, || async {
+        let info = stream.consumer_info(names::EVENT_CONSUMER).await?;
+        let left = info.num_pending + u64::try_from(info.num_ack_pending)?;
+        anyhow::Ok(if left == 0 {
+            Seen::Done(())
+        } else {
+            Seen::not_yet(format!("{left} left"))
+        })
+    })
+    .await?;
+    Ok(())
+}
+
+/// The bare work: as many events published, fetched by a consumer of its own and acknowledged,
+/// each answered by the server.
+async fn fetch_and_ack(jetstream: &jetstream::Context, count: usize) -> Result<Duration> {
+    const STREAM: &str = "BARE";
+    let stream = jetstream
+        .get_or_create_stream(jetstream::stream::Config {
+            name: STREAM.to_owned(),
+            subjects: vec!["bare.>".to_owned()],
+            ..Default::default()
+        })
+        .await?;
+    let consumer = stream
+        .create_consumer(consumer::pull::Config {
+            durable_name: Some("bare".to_owned()),
+            max_ack_pending: i64::try_from(BATCH)?,
+            ..Default::default()
+        })
+        .await?;
+    let began = Instant::now();
+    let publishing = async {
+        let publishing = (0..count).map(|_| async {
+            let body = format!("{{\"event_id\": \"{}\"}}", Uuid::new_v4());
+            jetstream.publish("bare.event", body.into()).await?.await?;
+            anyhow::Ok(())
+        });
+        let mut publishing = stream::iter(publishing).buffer_unordered(BATCH);
+        while publishing.try_next().await?.is_some() {}
+        anyhow::Ok(())
+    };
+    let fetching = async {
+        let messages = consumer.messages().await?;
+        let mut acks = messages
+            .take(count)
+            .map(|message| async move {
+                let message = message?;
+                let acked = message.double_ack().await;
+                acked.map_err(|error| anyhow::anyhow!("{error}"))
+            })
+            .buffer_unordered(BATCH);
+        while acks.try_next().await?.is_some() {}
+        anyhow::Ok(())
+    };
+    tokio::time::timeout(PATIENCE, async { tokio::try_join!(publishing, fetching) })
+        .await
+        .context("the bare consumer is stuck")??;
+    let took = began.elapsed();
+    jetstream.delete_stream(STREAM).await?;
+    Ok(took)
+}

@@ -1,0 +1,174 @@
+//! From the nominal time to the first activity, with a thousand Schedules due in one minute.
+
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use chrono::{DateTime, SubsecRound as _, Timelike as _, Utc};
+use futures::{StreamExt as _, TryStreamExt as _, stream};
+use kube::api::PostParams;
+use serde_json::json;
+use temporalio_client::NamespacedClient as _;
+use temporalio_client::grpc::WorkflowService;
+use temporalio_client::tonic::IntoRequest as _;
+use temporalio_common::protos::temporal::api::common::v1::WorkflowType;
+use temporalio_common::protos::temporal::api::schedule::v1::{
+    Schedule, ScheduleAction, SchedulePolicies, ScheduleSpec, schedule_action,
+};
+use temporalio_common::protos::temporal::api::taskqueue::v1::TaskQueue;
+use temporalio_common::protos::temporal::api::workflow::v1::NewWorkflowExecutionInfo;
+use temporalio_common::protos::temporal::api::workflowservice::v1::CreateScheduleRequest;
+use testkit::Program;
+use testkit::wait::{self, Seen};
+use uuid::Uuid;
+
+use crate::bare::{self, BareWorker};
+use crate::figures::{Figure, Limit, quantile};
+use crate::place::{PATIENCE, Place, Servers};
+
+/// Schedules due in the same minute.
+const DUE: usize = 1000;
+
+/// How long creating them takes at most; they are due after that.
+const LEAD: Duration = Duration::from_mins(2);
+
+const CONCURRENCY: usize = 16;
+
+pub(super) async fn measure(servers: &Servers) -> Result<Vec<Figure>> {
+    let raw = bare_lags(&servers.place("fire-lag-bare").await?).await?;
+    let ours = lags(&servers.place("fire-lag").await?).await?;
+    let figure = |share: f64, name: &str, limit: Limit| {
+        let mut figure = Figure::against(
+            format!("{DUE} due in one minute: scheduled → first activity, {name}"),
+            "raw Schedules of a bare workflow",
+            "s",
+            limit,
+        );
+        figure.round(quantile(ours.clone(), share), quantile(raw.clone(), share));
+        figure
+    };
+    Ok(vec![
+        figure(0.5, "p50", Limit::Stated),
+        figure(0.99, "p99", Limit::AtMost(1.1)),
+    ])
+}
+
+/// The minute at which all are due.
+fn due() -> Result<DateTime<Utc>> {
+    let minute = (Utc::now() + LEAD).trunc_subsecs(0);
+    minute.with_second(0).context("a minute has a beginning")
+}
+
+async fn lags(place: &Place) -> Result<Vec<f64>> {
+    let _operator = place.start(Program::Operator, &[]).await?;
+    let _worker = place.start(Program::Worker, &[]).await?;
+    let due = due()?;
+    let expression = format!(
+        "{} {} {} {} *",
+        due.format("%-M"),
+        due.format("%-H"),
+        due.format("%-d"),
+        due.format("%-m")
+    );
+    let expression = &expression;
+    let creating = (0..DUE).map(|number| async move {
+        let object = serde_json::from_value(json!({
+            "apiVersion": "activity-core.io/v1alpha1", "kind": "ActivityDefinition",
+            "metadata": {"name": format!("due-{number}")},
+            "spec": {"trigger": {"cron": {"expression": expression}}},
+        }))?;
+        place
+            .definitions
+            .create(&PostParams::default(), &object)
+            .await?;
+        anyhow::Ok(())
+    });
+    let mut creating = stream::iter(creating).buffer_unordered(CONCURRENCY);
+    while creating.try_next().await?.is_some() {}
+    wait::until("all Schedules", LEAD, || async {
+        anyhow::Ok(place.temporal.list_schedules().await?.len() == DUE)
+    })
+    .await?;
+    anyhow::ensure!(
+        Utc::now() < due,
+        "the Schedules came too late to be measured"
+    );
+    let entered = || async {
+        let lags: Vec<f64> = sqlx::query_scalar(
+            "select extract(epoch from created_at - scheduled_for)::float8 from activity_runs
+             where trigger_kind = 'schedule'",
+        )
+        .fetch_all(place.store.pool())
+        .await?;
+        anyhow::Ok(lags)
+    };
+    let lags = wait::until("all runs", PATIENCE, || async {
+        let lags = entered().await?;
+        anyhow::Ok(if lags.len() >= DUE {
+            Seen::Done(lags)
+        } else {
+            Seen::not_yet(format!("{} runs", lags.len()))
+        })
+    })
+    .await?;
+    Ok(lags)
+}
+
+async fn bare_lags(place: &Place) -> Result<Vec<f64>> {
+    let mut worker = BareWorker::start(&place.temporal).await?;
+    let due = due()?;
+    let creating = (0..DUE).map(|_| create_bare(place, due));
+    let mut creating = stream::iter(creating).buffer_unordered(CONCURRENCY);
+    while creating.try_next().await?.is_some() {}
+    anyhow::ensure!(
+        Utc::now() < due,
+        "the Schedules came too late to be measured"
+    );
+    wait::until("all bare workflows", PATIENCE, || async {
+        let ended = worker.ended();
+        if ended >= DUE {
+            Seen::Done(())
+        } else {
+            Seen::not_yet(format!("{ended} workflows"))
+        }
+    })
+    .await?;
+    let lag = |time: DateTime<Utc>| (time - due).as_seconds_f64();
+    Ok(worker.begun().into_iter().map(lag).collect())
+}
+
+async fn create_bare(place: &Place, due: DateTime<Utc>) -> Result<()> {
+    let mut client = place.temporal.client().clone();
+    let id = Uuid::new_v4();
+    let workflow = NewWorkflowExecutionInfo {
+        workflow_id: format!("bare-{id}"),
+        workflow_type: Some(WorkflowType {
+            name: bare::WORKFLOW_TYPE.to_owned(),
+        }),
+        task_queue: Some(TaskQueue {
+            name: bare::TASK_QUEUE.to_owned(),
+            ..Default::default()
+        }),
+        input: Some(bare::payloads(0)?),
+        ..Default::default()
+    };
+    let request = CreateScheduleRequest {
+        namespace: client.namespace(),
+        schedule_id: format!("bare-{id}"),
+        schedule: Some(Schedule {
+            spec: Some(ScheduleSpec {
+                cron_string: vec![due.format("%-M %-H %-d %-m *").to_string()],
+                ..Default::default()
+            }),
+            action: Some(ScheduleAction {
+                action: Some(schedule_action::Action::StartWorkflow(workflow)),
+            }),
+            policies: Some(SchedulePolicies::default()),
+            ..Default::default()
+        }),
+        identity: client.identity(),
+        request_id: id.to_string(),
+        ..Default::default()
+    };
+    WorkflowService::create_schedule(&mut client, request.into_request()).await?;
+    Ok(())
+}

@@ -1,0 +1,79 @@
+//! The benchmarks, one file per subject. Each returns its figures.
+
+mod definitions;
+mod events;
+mod fire_lag;
+mod history;
+mod idle;
+mod runs;
+
+use anyhow::Result;
+use serde::Serialize;
+
+use crate::figures::Figure;
+use crate::place::Servers;
+
+/// How much is measured.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Size {
+    /// The larger number of definitions.
+    pub(crate) definitions: usize,
+    /// Rounds of what is cheap to repeat.
+    pub(crate) rounds: usize,
+    /// Rows of the run history.
+    pub(crate) history_rows: usize,
+}
+
+/// A subject.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, clap::ValueEnum)]
+#[serde(rename_all = "camelCase")]
+pub(crate) enum Benchmark {
+    /// Definitions applied, compared again and changed.
+    Definitions,
+    /// Events matched and unmatched.
+    Events,
+    /// Runs per worker.
+    Runs,
+    /// From the nominal time to the first activity.
+    FireLag,
+    /// Pages of a long run history.
+    History,
+    /// Programs with nothing to do.
+    Idle,
+}
+
+impl Benchmark {
+    /// All, in the order in which they are run.
+    pub(crate) const ALL: [Self; 6] = [
+        Self::History,
+        Self::Idle,
+        Self::Events,
+        Self::Runs,
+        Self::FireLag,
+        Self::Definitions,
+    ];
+
+    /// The heading of its table.
+    pub(crate) const fn title(self) -> &'static str {
+        match self {
+            Self::Definitions => "Definitions",
+            Self::Events => "Events",
+            Self::Runs => "Runs",
+            Self::FireLag => "Fire lag",
+            Self::History => "Run history",
+            Self::Idle => "Idle programs",
+        }
+    }
+
+    /// Measures.
+    pub(crate) async fn run(self, servers: &Servers, size: Size) -> Result<Vec<Figure>> {
+        match self {
+            Self::Definitions => definitions::measure(servers, size).await,
+            Self::Events => events::measure(servers, size).await,
+            Self::Runs => runs::measure(servers, size).await,
+            Self::FireLag => fire_lag::measure(servers).await,
+            Self::History => history::measure(servers, size).await,
+            Self::Idle => idle::measure(servers).await,
+        }
+    }
+}

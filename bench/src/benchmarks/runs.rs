@@ -1,0 +1,143 @@
+//! Runs per worker, against a bare workflow with as many activities.
+
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result};
+use domain::ActivityId;
+use futures::{StreamExt as _, TryStreamExt as _, stream};
+use serde_json::json;
+use temporal::RunStart;
+use testkit::Program;
+use testkit::wait::{self, Seen};
+use uuid::Uuid;
+
+use super::Size;
+use crate::bare::{self, BareWorker};
+use crate::figures::{Figure, Limit, to_f64};
+use crate::place::{PATIENCE, Place, Servers};
+use crate::usage::Usage;
+
+/// Starts at once.
+const CONCURRENCY: usize = 16;
+
+/// Runs a round.
+const RUNS: usize = 300;
+
+pub(super) async fn measure(servers: &Servers, size: Size) -> Result<Vec<Figure>> {
+    let place = servers.place("runs").await?;
+    let mut figures = Vec::new();
+    for (reports, name) in [(0, "no report"), (1, "one report")] {
+        figures.extend(compare(&place, size, (reports, name)).await?);
+    }
+    Ok(figures)
+}
+
+async fn compare(place: &Place, size: Size, (reports, name): (u32, &str)) -> Result<Vec<Figure>> {
+    let activity = define(place, reports).await?;
+    let worker = place.start(Program::Worker, &[]).await?;
+    let bare = BareWorker::start(&place.temporal).await?;
+    let mut rate = Figure::against(
+        format!("runs to their end, {name}, per worker"),
+        "bare workflow with as many activities",
+        "1/s",
+        Limit::AtLeast(0.95),
+    );
+    run(place, activity, 20).await?;
+    run_bare(place, &bare, 20, reports).await?;
+    let before = Usage::of(worker.pid())?;
+    for _ in 0..size.rounds {
+        let raw = run_bare(place, &bare, RUNS, reports).await?;
+        let ours = run(place, activity, RUNS).await?;
+        rate.round(
+            to_f64(RUNS) / ours.as_secs_f64(),
+            to_f64(RUNS) / raw.as_secs_f64(),
+        );
+    }
+    let after = Usage::of(worker.pid())?;
+    let used = after.cpu.saturating_sub(before.cpu);
+    let runs = to_f64(RUNS * size.rounds);
+    let cost = Figure::plain(
+        format!("processor time of the worker per run, {name}"),
+        "ms",
+        used.as_secs_f64() * 1000.0 / runs,
+        Limit::Stated,
+    );
+    worker.stop().await?;
+    Ok(vec![rate, cost])
+}
+
+async fn define(place: &Place, reports: u32) -> Result<ActivityId> {
+    let id = Uuid::new_v4();
+    let reports: Vec<_> = (0..reports)
+        .map(|number| {
+            let name = format!("memory-{number}");
+            json!({"name": name, "workingMemory": {"prefix": name}})
+        })
+        .collect();
+    let row = store::MirrorRow {
+        activity_id: id,
+        namespace: "bench".to_owned(),
+        name: format!("bench-{id}"),
+        uid: id,
+        generation: 1,
+        display_name: "bench".to_owned(),
+        enabled: true,
+        event_type: None,
+        spec: json!({"reports": reports}),
+    };
+    place.store.write_definition(&row).await?;
+    Ok(ActivityId::new(id))
+}
+
+/// Starts runs by request and waits until the ledger has the end of all.
+async fn run(place: &Place, activity: ActivityId, count: usize) -> Result<Duration> {
+    let ended = || async {
+        let ended: i64 =
+            sqlx::query_scalar("select count(*) from activity_runs where outcome = 'Succeeded'")
+                .fetch_one(place.store.pool())
+                .await?;
+        anyhow::Ok(usize::try_from(ended)?)
+    };
+    let wanted = ended().await? + count;
+    let began = Instant::now();
+    let starting = (0..count).map(|_| async move {
+        let request = Uuid::new_v4().to_string();
+        let start = RunStart::by_request(activity, "bench", &request);
+        place.temporal.start_run(&start).await?;
+        anyhow::Ok(())
+    });
+    let mut starting = stream::iter(starting).buffer_unordered(CONCURRENCY);
+    while starting.try_next().await?.is_some() {}
+    wait::until("the runs to end", PATIENCE, || async {
+        let ended = ended().await?;
+        anyhow::Ok(if ended >= wanted {
+            Seen::Done(())
+        } else {
+            Seen::not_yet(format!("{ended} of {wanted}"))
+        })
+    })
+    .await?;
+    Ok(began.elapsed())
+}
+
+async fn run_bare(
+    place: &Place,
+    worker: &BareWorker,
+    count: usize,
+    remote: u32,
+) -> Result<Duration> {
+    let wanted = worker.ended() + count;
+    let began = Instant::now();
+    bare::start_many(&place.temporal, count, CONCURRENCY, remote).await?;
+    wait::until("the bare workflows to end", PATIENCE, || async {
+        let ended = worker.ended();
+        if ended >= wanted {
+            Seen::Done(())
+        } else {
+            Seen::not_yet(format!("{ended} of {wanted}"))
+        }
+    })
+    .await
+    .context("the bare worker is stuck")?;
+    Ok(began.elapsed())
+}
