@@ -3,7 +3,11 @@
 
 mod access;
 mod caller;
+mod contract;
+mod event_types;
+mod feedback;
 mod outages;
+mod runbook;
 mod runs;
 mod writes;
 
@@ -13,7 +17,7 @@ use serde_json::{Value, json};
 use testkit::{Program, RunningProgram};
 
 use self::caller::Caller;
-use crate::place::Place;
+use crate::place::{PATIENCE, Place};
 
 /// The runbook's weekday report.
 const DAILY_REPORT: &str = r#"{

@@ -1,8 +1,12 @@
 //! `actcore` beside `verify`: what a person does with definitions and runs, by each of the ways
 //! that lead to them.
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
+use crds::ActivityDefinition;
+use domain::Trigger;
+use kube::ResourceExt as _;
 use serde_json::{Value, json};
+use temporal::{Pause, ScheduleAction, ScheduleSpec};
 use testkit::wait::Seen;
 use testkit::{Program, RunningProgram, wait};
 
@@ -118,11 +122,111 @@ async fn a_folder_is_applied_once_and_then_unchanged() -> Result<()> {
         "{answer:?}"
     );
 
-    let answer = everything.run(actcore, &["sync"]).await?;
-    assert_eq!(answer.code, 0, "{answer:?}");
+    Ok(())
+}
+
+/// The Schedule that an object declares, not paused.
+fn declared(object: &ActivityDefinition) -> Result<ScheduleSpec> {
+    let activity = object.activity_id().context("no activity id")?;
+    let definition = object.spec.validate(activity, &object.name_any())?;
+    let Trigger::Cron(trigger) = definition.trigger else {
+        anyhow::bail!("no cron trigger");
+    };
+    Ok(ScheduleSpec {
+        object_uid: object.uid().context("no UID")?.parse()?,
+        action: ScheduleAction {
+            activity,
+            activity_name: definition.name,
+        },
+        trigger,
+        pause: Pause::No,
+    })
+}
+
+#[tokio::test]
+async fn a_sync_puts_right_what_is_not_in_order_and_says_what_it_changed() -> Result<()> {
+    let everything = Everything::new("sync all").await?;
+    let place = &everything.place;
+    let cron = json!({"cron": {"expression": "0 9 * * *"}});
+    place.create("gone", json!({"trigger": cron})).await?;
+    place
+        .create("resumed", json!({"trigger": cron, "enabled": false}))
+        .await?;
+    place.create("fine", json!({"trigger": cron})).await?;
+    everything.define_manual().await?;
+    let mut schedules = Vec::new();
+    for (name, reason) in [
+        ("gone", "Synced"),
+        ("resumed", "Suspended"),
+        ("fine", "Synced"),
+    ] {
+        let object = place
+            .condition(name, "ScheduleSynced", ("True", reason))
+            .await?;
+        let activity = object.activity_id().unwrap();
+        schedules.push(activity);
+    }
+    let sync = ["sync", "-o", "json"];
+    let changes = |answer: &Answer| -> Vec<String> {
+        let definitions = answer.json()["definitions"].as_array().unwrap().clone();
+        let words = definitions.iter().map(|one| {
+            format!(
+                "{} {}/{}",
+                one["name"].as_str().unwrap(),
+                one["schedule"].as_str().unwrap(),
+                one["mirror"].as_str().unwrap()
+            )
+        });
+        words.collect()
+    };
+    let first = everything.run(&everything.actcore, &sync).await?;
+    assert_eq!(first.code, 0, "{first:?}");
+    assert_eq!(
+        changes(&first),
+        [
+            "clean-up none/unchanged",
+            "fine unchanged/unchanged",
+            "gone unchanged/unchanged",
+            "resumed unchanged/unchanged"
+        ]
+    );
+
+    // Behind the operator's back.
+    place.temporal.delete_schedule(schedules[0]).await?;
+    let resumed = declared(&place.definitions.get("resumed").await?)?;
+    place.temporal.replace_schedule(&resumed).await?;
+    let fine = place.store.definition(schedules[2]).await?.unwrap();
+    place
+        .store
+        .delete_definition(schedules[2], fine.uid)
+        .await?;
+    let second = everything.run(&everything.actcore, &sync).await?;
+    assert_eq!(
+        changes(&second),
+        [
+            "clean-up none/unchanged",
+            "fine unchanged/created",
+            "gone created/unchanged",
+            "resumed paused/unchanged"
+        ],
+        "{second:?}"
+    );
+
+    let Everything {
+        place,
+        actcore,
+        programs,
+    } = everything;
+    // Nobody is there to answer.
+    drop(programs);
+    let namespace = place.environment.namespace();
+    let unanswered = actcore
+        .run(&["sync", "--timeout", "1", "-n", namespace])
+        .await?;
+    assert_eq!(unanswered.code, 2, "{unanswered:?}");
     assert!(
-        answer.stdout.contains("the definition is in force"),
-        "{answer:?}"
+        unanswered.stderr.contains("did not answer for 4 of 4"),
+        "{unanswered:?}"
     );
     Ok(())
 }
@@ -168,6 +272,27 @@ async fn a_request_is_one_run_by_whichever_way_it_goes() -> Result<()> {
         .run(&["run", "show", &run, "-o", "json"])
         .await?;
     assert_eq!(ledger.json(), shown.json());
+
+    let feedback = [
+        "feedback",
+        &run,
+        "--kind",
+        "too-long",
+        "--comment",
+        "Three would do.",
+    ];
+    for way in [actcore, &through_api] {
+        let given = way.run(&feedback).await?;
+        assert_eq!(given.code, 0, "{given:?}");
+        let list = way.run(&["feedback", "list", &run, "-o", "json"]).await?;
+        let said = list.json();
+        assert_eq!(said.as_array().map(Vec::len), Some(1), "{list:?}");
+        assert_eq!(
+            (&said[0]["kind"], &said[0]["comment"]),
+            (&json!("TooLong"), &json!("Three would do.")),
+            "{list:?}"
+        );
+    }
     let nothing = actcore
         .run(&["run", "show", &uuid::Uuid::nil().to_string()])
         .await?;
@@ -236,8 +361,16 @@ async fn definitions_are_managed_in_kubernetes_and_without_access_through_the_ap
 async fn the_doctor_finds_what_is_missing_and_says_what_to_do() -> Result<()> {
     let everything = Everything::new("doctor").await?;
     let actcore = &everything.actcore;
-    let well = everything.run(actcore, &["doctor"]).await?;
-    assert_eq!(well.code, 0, "{well:?}");
+    // A worker is ready a moment before the server has seen it poll.
+    wait::until("all to be well", PATIENCE, || async {
+        let well = everything.run(actcore, &["doctor"]).await?;
+        anyhow::Ok(if well.code == 0 {
+            Seen::Done(())
+        } else {
+            Seen::not_yet(format!("{well:?}"))
+        })
+    })
+    .await?;
 
     let broken = [
         (
@@ -249,11 +382,12 @@ async fn the_doctor_finds_what_is_missing_and_says_what_to_do() -> Result<()> {
         (
             "TEMPORAL_NAMESPACE",
             "no-such-namespace",
-            "Temporal search attributes",
+            "Temporal namespace",
         ),
         ("NATS_URL", "nats://127.0.0.1:1", "NATS"),
         ("STATE_HUB_URL", "http://127.0.0.1:1", "State Hub"),
         ("API_URL", "http://127.0.0.1:1", "REST API"),
+        ("WORKING_MEMORY_DIR", "/no/such/folder", "working memory"),
     ];
     for (variable, value, dependency) in broken {
         let ill = actcore.with(&[(variable, value)]);

@@ -11,14 +11,22 @@
 
 mod admission;
 mod api;
+mod audit;
+mod backfill;
+mod chart;
 mod command_line;
+mod documentation;
 mod drift;
+mod faults;
 mod fields;
 mod handover;
+mod import;
 mod kstatus;
 mod operator;
 mod outage;
+mod page;
 mod place;
+mod plugin;
 mod router;
 mod scale;
 mod verify;

@@ -1,5 +1,6 @@
 //! A test's place with a migrated database and the connections that tests need.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
@@ -18,7 +19,7 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(90);
 /// A test's place.
 pub(crate) struct Place {
     /// Its servers, stand-ins and programs.
-    pub(crate) environment: TestEnvironment,
+    pub(crate) environment: Arc<TestEnvironment>,
     /// Its database, migrated.
     pub(crate) store: Store,
     /// Its Temporal namespace.
@@ -36,7 +37,7 @@ impl Place {
     /// A place on a stack that is not shared.
     pub(crate) async fn on(stack: &Stack, name: &str) -> anyhow::Result<Self> {
         runtime::install_cryptography();
-        let environment = stack.environment(name).await?;
+        let environment = Arc::new(stack.environment(name).await?);
         let postgres = runtime::postgres::PostgresArguments {
             database_url: Some(environment.database_url().to_owned()),
             database_max_connections: 5,
@@ -168,6 +169,15 @@ impl Administrator {
         self.allow(database, true).await
     }
 
+    /// Makes another database.
+    pub(crate) async fn create(&self, database: &str) -> anyhow::Result<()> {
+        let statement = format!("create database \"{database}\"");
+        sqlx::query(sqlx::AssertSqlSafe(statement))
+            .execute(&self.0)
+            .await?;
+        Ok(())
+    }
+
     async fn allow(&self, database: &str, connections: bool) -> anyhow::Result<()> {
         let statement = format!("alter database \"{database}\" allow_connections {connections}");
         sqlx::query(sqlx::AssertSqlSafe(statement))
@@ -181,6 +191,7 @@ async fn connect(host: &str, namespace: &str) -> anyhow::Result<Temporal> {
     let temporal = runtime::temporal::TemporalArguments {
         temporal_host: Some(host.to_owned()),
         temporal_namespace: namespace.to_owned(),
+        ..runtime::temporal::TemporalArguments::default()
     };
     let shutdown = runtime::Shutdown::default();
     Ok(Temporal::new(

@@ -4,7 +4,14 @@
 //! a run is a workflow that Temporal has accepted.
 
 mod bench;
+mod dead_letters;
+mod endurance;
+mod envelopes;
+mod events;
 mod fault_proxy;
+mod monitoring;
+mod order;
+mod temporal_lost;
 
 use anyhow::Result;
 use async_nats::jetstream::stream;
@@ -37,8 +44,13 @@ async fn an_event_published_several_times_is_one_run_for_each_definition() -> Re
     bench.expect_runs(first, 1).await?;
     bench.expect_runs(second, 1).await?;
     assert_eq!(bench.dead_letters().await?.len(), 0);
-    let runs = "activity_core_router_runs_started_total{definition=\"first\"";
-    assert_eq!(bench.metric(&router, runs).await?, 1);
+    for (result, count) in [("started", 1), ("duplicate", 4)] {
+        let series = format!(
+            "activity_core_router_definition_events_total{{name=\"first\",namespace=\"team\",\
+             reason=\"\",result=\"{result}\""
+        );
+        assert_eq!(bench.metric(&router, &series).await?, count, "{result}");
+    }
     Ok(())
 }
 
@@ -240,6 +252,11 @@ async fn an_event_waits_for_temporal_and_is_no_dead_letter() -> Result<()> {
     bench.logged(&router, "still away").await?;
     assert_eq!(bench.consumer().await?.num_ack_pending, 1);
     assert!(bench.unready(&router).await?.contains("[-] temporal"));
+    // Whoever watches sees an event that waits, and for how long.
+    for gauge in ["oldest_pending_seconds", "consumer_ack_pending"] {
+        let gauge = format!("activity_core_router_{gauge} ");
+        bench.rises(&router, &gauge).await?;
+    }
 
     proxy.set(Fault::None);
     bench.all_settled(1).await?;

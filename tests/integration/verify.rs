@@ -67,6 +67,13 @@ async fn each_broken_condition_fails_exactly_its_own_check() -> Result<()> {
         answer.detail("timeBudget").contains(arithmetic),
         "{answer:?}"
     );
+    let lines = proven
+        .failed_lines(&[("ACTIVITY_TIMEOUT_SECONDS", "59")])
+        .await?;
+    assert!(
+        lines[0].starts_with("time budget          ") && lines[0].contains(arithmetic),
+        "{lines:?}"
+    );
 
     proven.run_happened("unreported", Kept::ONLY_FILE).await?;
     let answer = proven.verify().await?;
@@ -74,6 +81,13 @@ async fn each_broken_condition_fails_exactly_its_own_check() -> Result<()> {
         (answer.code, answer.failed()),
         (1, "progress".to_owned()),
         "{answer:?}"
+    );
+    let run = proven.run_of("unreported");
+    assert_eq!(
+        proven.failed_lines(&[]).await?,
+        [format!(
+            "State Hub progress   State Hub has no progress entry of run {run}"
+        )]
     );
 
     proven
@@ -85,6 +99,13 @@ async fn each_broken_condition_fails_exactly_its_own_check() -> Result<()> {
         (1, "workingMemory".to_owned()),
         "{answer:?}"
     );
+    let run = proven.run_of("unwritten");
+    let lines = proven.failed_lines(&[]).await?;
+    assert!(
+        lines[0].starts_with("report file          none of ")
+            && lines[0].ends_with(&format!("carries run {run} in its frontmatter")),
+        "{lines:?}"
+    );
 
     proven
         .run_failed("failed", "the model answered 503")
@@ -95,9 +116,12 @@ async fn each_broken_condition_fails_exactly_its_own_check() -> Result<()> {
         (1, "ledger".to_owned()),
         "{answer:?}"
     );
-    assert!(
-        answer.detail("ledger").contains("the model answered 503"),
-        "{answer:?}"
+    let (run, date) = (proven.run_of("failed"), proven.date);
+    assert_eq!(
+        proven.failed_lines(&[]).await?,
+        [format!(
+            "ledger row           run {run} of {date} is Failed: the model answered 503"
+        )]
     );
 
     proven.run_happened("all-there", Kept::EVERYTHING).await?;
@@ -113,9 +137,12 @@ async fn each_broken_condition_fails_exactly_its_own_check() -> Result<()> {
     proven.place.temporal.start_run(&start).await?;
     let answer = proven.verified_as(1).await?;
     assert_eq!(answer.failed(), "workflow", "{answer:?}");
-    assert!(
-        answer.detail("workflow").contains("still running"),
-        "{answer:?}"
+    let workflow = contracts::names::manual_workflow_id(proven.activity, "nobody-works-on-it");
+    assert_eq!(
+        proven.failed_lines(&[]).await?,
+        [format!(
+            "Temporal workflow    {workflow} is still running and retries nothing"
+        )]
     );
     Ok(())
 }
@@ -137,9 +164,12 @@ async fn a_schedule_that_is_gone_paused_or_of_another_policy_fails_its_check() -
         (1, "schedule".to_owned()),
         "{answer:?}"
     );
-    assert!(
-        answer.detail("schedule").contains("paused by Ada"),
-        "{answer:?}"
+    let schedule = contracts::names::schedule_id(proven.activity);
+    assert_eq!(
+        proven.failed_lines(&[]).await?,
+        [format!(
+            "Temporal Schedule    {schedule} is paused: paused by Ada"
+        )]
     );
 
     spec.pause = Pause::No;
@@ -151,11 +181,11 @@ async fn a_schedule_that_is_gone_paused_or_of_another_policy_fails_its_check() -
         (1, "schedule".to_owned()),
         "{answer:?}"
     );
-    assert!(
-        answer
-            .detail("schedule")
-            .contains("the definition says Skip"),
-        "{answer:?}"
+    assert_eq!(
+        proven.failed_lines(&[]).await?,
+        [format!(
+            "Temporal Schedule    {schedule} has overlap policy BufferOne, the definition says Skip"
+        )]
     );
 
     temporal.delete_schedule(proven.activity).await?;
@@ -165,9 +195,9 @@ async fn a_schedule_that_is_gone_paused_or_of_another_policy_fails_its_check() -
         (1, "schedule".to_owned()),
         "{answer:?}"
     );
-    assert!(
-        answer.detail("schedule").contains("no such Schedule"),
-        "{answer:?}"
+    assert_eq!(
+        proven.failed_lines(&[]).await?,
+        ["Temporal Schedule    Temporal has no such Schedule"]
     );
     Ok(())
 }

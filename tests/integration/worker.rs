@@ -1,9 +1,17 @@
 //! Every run completes or says why: the worker's claims, on a real Temporal and Postgres and with
 //! stand-ins for the systems that it reports to.
 
+mod builds;
 mod faults;
+mod holds;
+mod killed;
+mod object_store;
 mod proxy;
 mod run;
+mod secrets;
+mod secured;
+mod sizes;
+mod triage;
 
 use std::time::Duration;
 
@@ -164,8 +172,12 @@ async fn calls_carry_the_trace_and_a_key_and_histories_no_report() -> Result<()>
     for series in [
         "activity_core_runs_total{outcome=\"Succeeded\",tier=\"Critical\"} 1",
         "activity_core_runs_total{outcome=\"Failed\",tier=\"Critical\"} 0",
-        "activity_core_sink_deliveries_total{kind=\"stateHub\",result=\"Delivered\"} 1",
-        "activity_core_sink_deliveries_total{kind=\"issueCore\",result=\"DryRun\"} 1",
+        "activity_core_sink_deliveries_total{kind=\"stateHub\",name=\"daily\",namespace=\"default\",\
+         result=\"Delivered\",sink=\"hub\",tier=\"Critical\"} 1",
+        "activity_core_sink_deliveries_total{kind=\"issueCore\",name=\"daily\",namespace=\"default\",\
+         result=\"DryRun\",sink=\"tasks/issue-core\",tier=\"Critical\"} 1",
+        "activity_core_dependency_up{dependency=\"temporal\"} 1",
+        "activity_core_dependency_up{dependency=\"postgres\"} 1",
         "temporal_workflow_completed_total",
         "temporal_request_total",
     ] {

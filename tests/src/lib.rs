@@ -1,1 +1,4 @@
-//! Tests across programs live in `integration/`; this library is empty on purpose.
+//! Tests across programs live in `integration/`. Here is what a test and a command of its own run
+//! alike, the one with a few hundred events and the other with many thousands.
+
+pub mod endurance;

@@ -75,7 +75,12 @@ async fn roles_decide_who_may_do_what() -> Result<()> {
         assert_eq!(answer.status, StatusCode::UNAUTHORIZED, "{}", answer.text);
         answer.problem();
     }
-    for open in ["/health", "/docs/", "/openapi.json"] {
+    let page = anybody.get("/").await?;
+    assert_eq!(page.status, StatusCode::UNAUTHORIZED);
+    assert!(page.text.contains("kubectl create token"), "{}", page.text);
+    assert_eq!(reader.get("/").await?.status, StatusCode::OK);
+    assert_eq!(stranger.get("/").await?.status, StatusCode::FORBIDDEN);
+    for open in ["/health", "/docs/", "/openapi.json", "/page.css"] {
         assert_eq!(anybody.get(open).await?.status, StatusCode::OK, "{open}");
     }
 
@@ -89,12 +94,17 @@ async fn roles_decide_who_may_do_what() -> Result<()> {
     let disable = r#"{"enabled": false}"#;
     let other = manual("other").to_string();
     let trigger = format!("{path}/trigger");
+    let feedback = format!("{path}/runs/{}/feedback", uuid::Uuid::nil());
     for refused in [
         reader.post("/activity-definitions/", &other).await?,
         reader.put(&path, disable).await?,
         reader.send(Method::POST, &trigger, &[]).await?,
         reader.send(Method::DELETE, &path, &[]).await?,
         reader.get("/event-types/").await?,
+        editor.post("/event-types/", r#"{"name": "a"}"#).await?,
+        editor.get("/event-types/a").await?,
+        reader.post(&feedback, r#"{"kind": "Noisy"}"#).await?,
+        stranger.get(&format!("{path}/verify")).await?,
         stranger.get("/activity-definitions/").await?,
         stranger.get(&path).await?,
         stranger.get(&format!("{path}/runs")).await?,

@@ -83,6 +83,20 @@ impl Caller {
         self.ask(request.header("If-Match", tag)).await
     }
 
+    /// A request with headers and a body.
+    pub(super) async fn send_with(
+        &self,
+        method: Method,
+        path: &str,
+        (headers, body): (&[(&str, &str)], &str),
+    ) -> Result<Answer> {
+        let request = self.client.request(method, self.at(path));
+        let request = headers.iter().fold(request, |request, (name, value)| {
+            request.header(*name, *value)
+        });
+        self.ask(request.body(body.to_owned())).await
+    }
+
     /// A request without a body.
     pub(super) async fn send(
         &self,

@@ -14,7 +14,11 @@ use super::{DAILY_REPORT, path_of, place};
 use crate::place::Place;
 
 /// Enters a run that succeeded, as a worker would.
-async fn enter_run(place: &Place, activity: ActivityId, time: DateTime<Utc>) -> Result<NewRun> {
+pub(super) async fn enter_run(
+    place: &Place,
+    activity: ActivityId,
+    time: DateTime<Utc>,
+) -> Result<NewRun> {
     let run = NewRun {
         activity,
         activity_name: "daily-report".into(),

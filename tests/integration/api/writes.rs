@@ -96,7 +96,7 @@ async fn what_is_wrong_is_refused_and_named() -> Result<()> {
 #[tokio::test]
 async fn any_name_is_accepted_and_kept() -> Result<()> {
     let (place, _api, caller) = place("names").await?;
-    for name in ["Daily Report", "daily report", "daily-report", "日報 №7"] {
+    for name in ["Daily Report!", "daily report", "daily-report", "日報 №7"] {
         let created = caller
             .post("/activity-definitions/", &manual(name).to_string())
             .await?;
@@ -141,6 +141,34 @@ async fn of_two_writers_who_read_the_same_the_second_is_told() -> Result<()> {
     let fresh = [("If-Match", first.headers["etag"].to_str()?)];
     let deletion = caller.send(Method::DELETE, &path, &fresh).await?;
     assert_eq!(deletion.status, StatusCode::NO_CONTENT, "{}", deletion.text);
+    Ok(())
+}
+
+#[tokio::test]
+async fn of_writers_at_the_same_time_exactly_one_keeps_its_condition() -> Result<()> {
+    let (_place, _api, caller) = place("race").await?;
+    let created = caller.post("/activity-definitions/", DAILY_REPORT).await?;
+    let path = path_of(&created.body);
+    let mut tag = created.headers["etag"].to_str()?.to_owned();
+    for round in 0..10 {
+        let body = |writer: u8| format!(r#"{{"name": "round {round}, writer {writer}"}}"#);
+        let (one, two, three) = (body(1), body(2), body(3));
+        let answers = tokio::try_join!(
+            caller.put_if(&path, &tag, &one),
+            caller.put_if(&path, &tag, &two),
+            caller.put_if(&path, &tag, &three),
+        )?;
+        let answers = [answers.0, answers.1, answers.2];
+        let (won, lost): (Vec<_>, Vec<_>) = answers
+            .iter()
+            .partition(|answer| answer.status == StatusCode::OK);
+        assert_eq!((won.len(), lost.len()), (1, 2), "{answers:?}");
+        for answer in lost {
+            assert_eq!(answer.status, StatusCode::PRECONDITION_FAILED);
+        }
+        assert_eq!(caller.get(&path).await?.body, won[0].body);
+        won[0].headers["etag"].to_str()?.clone_into(&mut tag);
+    }
     Ok(())
 }
 

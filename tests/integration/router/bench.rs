@@ -6,18 +6,25 @@ use anyhow::{Context, Result, ensure};
 use async_nats::HeaderMap;
 use async_nats::jetstream::{self, consumer};
 use contracts::names;
+use contracts::workflow::RunRequest;
 use domain::ActivityId;
 use futures::StreamExt as _;
 use serde_json::{Value, json};
 use store::{EventTypeRow, MirrorRow};
 use temporalio_client::grpc::WorkflowService;
 use temporalio_client::tonic::IntoRequest as _;
-use temporalio_common::protos::temporal::api::workflowservice::v1::ListWorkflowExecutionsRequest;
+use temporalio_common::protos::temporal::api::common::v1::WorkflowExecution;
+use temporalio_common::protos::temporal::api::history::v1::history_event::Attributes;
+use temporalio_common::protos::temporal::api::workflow::v1::WorkflowExecutionInfo;
+use temporalio_common::protos::temporal::api::workflowservice::v1::{
+    GetWorkflowExecutionHistoryRequest, ListWorkflowExecutionsRequest,
+};
 use testkit::wait::{self, Seen};
 use testkit::{Program, RunningProgram};
 use uuid::Uuid;
 
 use crate::place::{PATIENCE, Place};
+use crate::verify::command::Actcore;
 
 /// The namespace of the definitions in the mirror.
 const TEAM: &str = "team";
@@ -29,6 +36,7 @@ const SUBJECT: &str = "activity.user.created";
 pub(super) struct Bench {
     pub(super) place: Place,
     pub(super) jetstream: jetstream::Context,
+    temporal_namespace: String,
 }
 
 /// A dead letter, as a reader finds it.
@@ -63,9 +71,16 @@ impl Bench {
         let place = Place::new(name).await?;
         let client = async_nats::connect(place.environment.nats_url()).await?;
         Ok(Self {
+            temporal_namespace: place.environment.temporal_namespace().to_owned(),
             place,
             jetstream: jetstream::new(client),
         })
+    }
+
+    /// Looks at another Temporal from here on.
+    pub(super) async fn use_temporal(&mut self, host: &str, namespace: &str) -> Result<()> {
+        namespace.clone_into(&mut self.temporal_namespace);
+        self.place.use_temporal(host, namespace).await
     }
 
     /// Starts a router and waits until it is ready.
@@ -81,20 +96,33 @@ impl Bench {
 
     /// Writes an event definition to the mirror.
     pub(super) async fn define(&self, name: &str, event: Value) -> Result<ActivityId> {
-        let id = Uuid::new_v4();
+        let id = ActivityId::new(Uuid::new_v4());
+        let spec = json!({"trigger": {"event": event}});
+        self.write(id, name, spec).await?;
+        Ok(id)
+    }
+
+    /// Writes a definition to the mirror, as the operator does after a change.
+    pub(super) async fn write(&self, id: ActivityId, name: &str, spec: Value) -> Result<()> {
+        let event_type = spec["trigger"]["event"]["eventType"].as_str();
         let row = MirrorRow {
-            activity_id: id,
+            activity_id: id.as_uuid(),
             namespace: TEAM.to_owned(),
             name: name.to_owned(),
-            uid: id,
+            uid: id.as_uuid(),
             generation: 1,
             display_name: name.to_owned(),
-            enabled: true,
-            event_type: event["eventType"].as_str().map(str::to_owned),
-            spec: json!({"trigger": {"event": event}}),
+            enabled: spec["enabled"].as_bool().unwrap_or(true),
+            event_type: event_type.map(str::to_owned),
+            spec,
         };
         self.place.store.write_definition(&row).await?;
-        Ok(ActivityId::new(id))
+        Ok(())
+    }
+
+    /// The command line, in this place.
+    pub(super) fn actcore(&self) -> Actcore {
+        Actcore::new(self.place.environment.env())
     }
 
     /// Writes an event type to the mirror.
@@ -165,7 +193,7 @@ impl Bench {
     pub(super) async fn expect_runs(&self, activity: ActivityId, count: usize) -> Result<()> {
         let what = format!("{count} runs of {activity}");
         let runs = wait::until(what, PATIENCE, || async {
-            let found = self.runs(activity).await?;
+            let found = self.workflows(activity).await?.len();
             anyhow::Ok(if found < count {
                 Seen::NotYet(found.to_string())
             } else {
@@ -177,17 +205,49 @@ impl Bench {
         Ok(())
     }
 
-    /// How many workflows of an activity Temporal lists, runs of the same workflow id each.
-    async fn runs(&self, activity: ActivityId) -> Result<usize> {
+    /// The workflows of an activity that Temporal lists, in the order in which it accepted them.
+    pub(super) async fn workflows(
+        &self,
+        activity: ActivityId,
+    ) -> Result<Vec<WorkflowExecutionInfo>> {
         let mut client = self.place.temporal.client().clone();
         let message = ListWorkflowExecutionsRequest {
-            namespace: self.place.environment.temporal_namespace().to_owned(),
+            namespace: self.temporal_namespace.clone(),
             page_size: 1000,
             query: format!("{} = \"{activity}\"", names::SEARCH_ATTRIBUTE_ACTIVITY_ID),
             ..Default::default()
         };
         let listed = WorkflowService::list_workflow_executions(&mut client, message.into_request());
-        Ok(listed.await?.into_inner().executions.len())
+        let mut workflows = listed.await?.into_inner().executions;
+        workflows.sort_by_key(|workflow| {
+            let started = workflow.start_time.unwrap_or_default();
+            (started.seconds, started.nanos)
+        });
+        Ok(workflows)
+    }
+
+    /// The input of a workflow: the request that it was started with.
+    pub(super) async fn input(&self, workflow_id: &str) -> Result<RunRequest> {
+        let mut client = self.place.temporal.client().clone();
+        let message = GetWorkflowExecutionHistoryRequest {
+            namespace: self.temporal_namespace.clone(),
+            execution: Some(WorkflowExecution {
+                workflow_id: workflow_id.to_owned(),
+                run_id: String::new(),
+            }),
+            ..Default::default()
+        };
+        let read =
+            WorkflowService::get_workflow_execution_history(&mut client, message.into_request());
+        let history = read.await?.into_inner().history.context("no history")?;
+        let first = history.events.into_iter().next().context("no event")?;
+        let Some(Attributes::WorkflowExecutionStartedEventAttributes(started)) = first.attributes
+        else {
+            anyhow::bail!("the history does not begin with a start");
+        };
+        let payloads = started.input.context("no input")?.payloads;
+        let payload = payloads.first().context("an empty input")?;
+        Ok(serde_json::from_slice(&payload.data)?)
     }
 
     /// All dead letters.
@@ -221,6 +281,22 @@ impl Bench {
         Ok(value.parse()?)
     }
 
+    /// Waits until a gauge is above zero.
+    pub(super) async fn rises(&self, router: &RunningProgram, gauge: &str) -> Result<()> {
+        let what = format!("{gauge} to rise");
+        let rises = wait::until(what, PATIENCE, || async {
+            let text = get(&format!("{}/metrics", router.metrics_url())).await?.1;
+            let line = text.lines().find(|line| line.starts_with(gauge));
+            let value = line.and_then(|line| line.rsplit(' ').next()?.parse::<f64>().ok());
+            anyhow::Ok(if value.is_some_and(|value| value > 0.0) {
+                Seen::Done(())
+            } else {
+                Seen::not_yet(format!("{value:?}"))
+            })
+        });
+        Ok(rises.await?)
+    }
+
     /// Waits until a router's log has a line with this text.
     pub(super) async fn logged(&self, router: &RunningProgram, text: &str) -> Result<()> {
         let logged = wait::until(format!("\"{text}\" in the log"), PATIENCE, || async {
@@ -249,7 +325,7 @@ impl Bench {
     }
 }
 
-async fn get(url: &str) -> Result<(u16, String)> {
+pub(super) async fn get(url: &str) -> Result<(u16, String)> {
     let client = reqwest::Client::builder()
         .no_proxy()
         .timeout(Duration::from_secs(10))

@@ -130,6 +130,25 @@ impl Proven {
         self.actcore.with(settings).run(&words).await
     }
 
+    /// The lines that say FAILED to a person, each without its first word.
+    pub(crate) async fn failed_lines(&self, settings: &[(&str, &str)]) -> Result<Vec<String>> {
+        let date = self.date.to_string();
+        let words = ["verify", NAME, "--live", "--date", &date];
+        let answer = self.actcore.with(settings).run(&words).await?;
+        assert_eq!(answer.code, 1, "{answer:?}");
+        let failed = answer.stdout.lines();
+        let failed = failed.filter_map(|line| line.strip_prefix("FAILED  "));
+        Ok(failed.map(str::to_owned).collect())
+    }
+
+    /// The run of a request.
+    pub(crate) fn run_of(&self, request_id: &str) -> RunId {
+        let trigger = TriggerKey::Manual {
+            request_id: request_id.to_owned(),
+        };
+        RunId::of(self.activity, &trigger)
+    }
+
     /// The answer, as soon as its exit code is `code`.
     pub(crate) async fn verified_as(&self, code: i32) -> Result<Answer> {
         let what = format!("actcore verify to exit {code}");

@@ -100,6 +100,11 @@ impl RunPlace {
             .await
     }
 
+    /// The run of a request, known before it is started.
+    pub(crate) fn run_of_request(&self, request: &str) -> RunId {
+        RunStart::by_request(self.activity, NAME, request).run_id
+    }
+
     pub(crate) async fn start_by_event(&self, event: &Event) -> Result<RunStart> {
         self.start(RunStart::by_event(self.activity, NAME, event))
             .await
