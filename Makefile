@@ -3,6 +3,11 @@
 
 CARGO ?= cargo
 DEV := target/debug/actcore-dev
+ACTCORE := target/debug/actcore
+# The stack of `make up`, unless the shell already says where things are.
+PLACE := if [ -z "$$KUBECONFIG$$ACTCORE_DB_URL" ] && [ -f .dev/env ]; then . ./.dev/env; fi
+# What `make sync-all` loads.
+DIR ?= samples
 
 .PHONY: help
 help: ## Lists the targets
@@ -28,9 +33,46 @@ status: build ## Says how everything is and where
 demo: build ## From kubectl apply to a proven run, on the stack that `make up` starts
 	@$(DEV) demo
 
+.PHONY: sync-all
+sync-all: build ## Loads event types and definitions from a folder (DIR=samples)
+	@$(PLACE); $(ACTCORE) sync -f "$(DIR)"
+
+.PHONY: migrate
+migrate: build ## Applies pending migrations; safe when none is pending
+	@$(PLACE); $(ACTCORE) db upgrade
+
 .PHONY: test
 test: build ## Runs every test, on real servers
 	@$(CARGO) test --workspace
+
+.PHONY: bench
+bench: ## Measures speed and cost against limits and bare work (about an hour)
+	@$(CARGO) build --release --workspace --bins
+	@target/release/actcore-bench --documents docs
+
+.PHONY: faults
+faults: build ## Strikes every call with every kind of fault (SEED=1, about an hour; a sample is in make test)
+	@target/debug/actcore-faults all --seed $(or $(SEED),1) --jobs $(or $(JOBS),6) --documents docs
+
+.PHONY: pictures
+pictures: build ## Takes the pictures in docs/images anew, in a real browser
+	@ACTCORE_PICTURES=1 $(CARGO) test --package tests --test integration -- pictures
+	@for picture in docs/images/*.png; do pngquant --force --ext .png 64 "$$picture"; done
+
+.PHONY: e2e
+e2e: build ## Takes the chart through its life on a real cluster (kind, or a node made here by root)
+	@.ci/e2e-packages
+	@$(CARGO) test --workspace --test e2e -- --nocapture
+
+# Static programs: the image needs nothing else.
+MUSL ?= $(shell uname -m)-unknown-linux-musl
+IMAGE ?= target/activity-core.tar
+
+.PHONY: image
+image: ## Puts the container image together, without a container engine (IMAGE=target/activity-core.tar)
+	@rustup target add $(MUSL)
+	@$(CARGO) build --release --locked --target $(MUSL) -p operator -p worker -p router -p api -p cli --bins
+	@$(CARGO) run --quiet --workspace --bin actcore-dev -- image --from target/$(MUSL)/release --output $(IMAGE)
 
 .PHONY: generate
 generate: ## Writes every generated file
