@@ -2,6 +2,5 @@
 //! real servers, with times a few seconds apart.
 
 mod absence;
-mod expected_times;
 mod silent;
 mod watched;

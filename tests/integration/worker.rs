@@ -4,11 +4,9 @@
 mod builds;
 mod faults;
 mod holds;
-mod killed;
 mod object_store;
 mod proxy;
 mod run;
-mod secrets;
 mod secured;
 mod sizes;
 mod triage;

@@ -37,8 +37,11 @@ async fn dead_letters_are_redriven_once_their_cause_is_gone() -> Result<()> {
     // A publisher's own id: the stream would take an event with the same one for the same.
     let own = [("Nats-Msg-Id", "one"), ("publisher", "us")];
     let event = user_created("1", "users").to_string();
+    // One after the other, so that the letters have an order.
     bench.publish_bytes(event.as_bytes(), &own).await?;
+    bench.all_settled(1).await?;
     bench.publish(&user_created("2", "users")).await?;
+    bench.all_settled(2).await?;
     bench.publish_bytes(b"{", &[]).await?;
     bench.all_settled(3).await?;
 
