@@ -100,8 +100,8 @@ impl NodeComponents {
         }
         Ok(Self {
             components: Components { resolved },
-            runc: RUNC.resolve(&sources.cache, progress).await?,
-            coredns: COREDNS.resolve(&sources.cache, progress).await?,
+            runc: RUNC.resolve_one(&sources.cache, progress).await?,
+            coredns: COREDNS.resolve_one(&sources.cache, progress).await?,
             pause: pause(&sources).await?,
             containerd: find("containerd").context("containerd is gone")?,
             ctr: find("ctr").context("ctr is gone")?,
