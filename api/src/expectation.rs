@@ -1,85 +1,24 @@
-//! What was to be expected of a definition on a day, and what the six checks mean beside it. Pure.
+//! The words for what was to be expected of a definition on a day, and what the six checks mean
+//! beside it. Pure.
 
-use std::fmt;
-
-use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
 use contracts::rest::VerificationResult;
-use domain::verification::{Check, Condition, Verdict, is_verified, time_zone};
-use domain::{Definition, TimeZone, Trigger};
+use domain::TimeZone;
+use domain::verification::{Check, Condition, Expectation, Verdict, is_verified};
 
-/// What was to be expected on a day.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Expectation {
-    /// No run, for this reason.
-    Nothing(String),
-    /// The first run of the day, or its grace, is still to come.
-    NotYet {
-        /// The first expected time of the day.
-        first: DateTime<Utc>,
-        /// Whose wall clock people read.
-        time_zone: TimeZone,
-    },
-    /// At least one run should be over.
-    Due {
-        /// How many should be.
-        count: usize,
-        /// The last expected time of them.
-        last: DateTime<Utc>,
-        /// Whose wall clock people read.
-        time_zone: TimeZone,
-    },
-}
-
-impl Expectation {
-    /// What is to be expected of `definition` on `date`, seen from `now`.
-    pub(crate) fn of(definition: &Definition, date: NaiveDate, now: DateTime<Utc>) -> Self {
-        let cron = match &definition.trigger {
-            Trigger::Cron(cron) => cron,
-            Trigger::Event(event) => {
-                return Self::Nothing(format!("it runs on events {}", event.event_type));
-            }
-            Trigger::Manual => return Self::Nothing("it runs on request only".to_owned()),
-        };
-        if !definition.enabled {
-            return Self::Nothing("the definition is disabled".to_owned());
-        }
-        let time_zone = time_zone(definition);
-        let day = time_zone.day(date);
-        let times = cron.schedule.occurrences(day.start, day.end);
-        let Some(first) = times.first().copied() else {
-            let expression = &cron.schedule.expression;
-            return Self::Nothing(format!("\"{expression}\" names no time on {date}"));
-        };
-        let grace = TimeDelta::from_std(definition.grace).unwrap_or(TimeDelta::MAX);
-        let is_over =
-            |time: &DateTime<Utc>| time.checked_add_signed(grace).is_some_and(|due| due <= now);
-        let over: Vec<DateTime<Utc>> = times.into_iter().filter(is_over).collect();
-        match over.last().copied() {
-            None => Self::NotYet { first, time_zone },
-            Some(last) => Self::Due {
-                count: over.len(),
-                last,
-                time_zone,
-            },
-        }
+/// The checks in one word. While no run is due, the checks that look for one prove nothing.
+pub(crate) fn result(expectation: &Expectation, checks: &[Check]) -> VerificationResult {
+    if is_verified(checks) {
+        return VerificationResult::Verified;
     }
-
-    /// The checks in one word. While no run is due, the checks that look for one prove nothing.
-    pub(crate) fn result(&self, checks: &[Check]) -> VerificationResult {
-        if is_verified(checks) {
-            return VerificationResult::Verified;
-        }
-        let is_due = matches!(self, Self::Due { .. });
-        let counted = checks
-            .iter()
-            .filter(|check| is_due || !looks_for_a_run(check.condition));
-        let worst = counted.fold(None, |worst, check| match (worst, check.verdict) {
-            (_, Verdict::Failed) => Some(VerificationResult::Failed),
-            (None, Verdict::Unknown) => Some(VerificationResult::Unknown),
-            (worst, _) => worst,
-        });
-        worst.unwrap_or(VerificationResult::NotDue)
-    }
+    let counted = checks
+        .iter()
+        .filter(|check| expectation.is_due() || !looks_for_a_run(check.condition));
+    let worst = counted.fold(None, |worst, check| match (worst, check.verdict) {
+        (_, Verdict::Failed) => Some(VerificationResult::Failed),
+        (None, Verdict::Unknown) => Some(VerificationResult::Unknown),
+        (worst, _) => worst,
+    });
+    worst.unwrap_or(VerificationResult::NotDue)
 }
 
 const fn looks_for_a_run(condition: Condition) -> bool {
@@ -92,39 +31,29 @@ const fn looks_for_a_run(condition: Condition) -> bool {
     }
 }
 
-impl fmt::Display for Expectation {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Nothing(reason) => write!(formatter, "no run was expected: {reason}"),
-            Self::NotYet { first, time_zone } => write!(
-                formatter,
-                "no run is due yet: the first is expected at {}",
-                time_zone.shown(*first)
-            ),
-            Self::Due {
-                count: 1,
-                last,
-                time_zone,
-            } => write!(
-                formatter,
-                "1 run was expected, at {}",
+/// A line for a person who reads the wall clock of `time_zone`.
+pub(crate) fn in_words(expectation: &Expectation, time_zone: TimeZone) -> String {
+    match expectation {
+        Expectation::Nothing(reason) => format!("no run was expected: {reason}"),
+        Expectation::NotYet { first, .. } => format!(
+            "no run is due yet: the first is expected at {}",
+            time_zone.shown(*first)
+        ),
+        Expectation::Due { times } => match times.as_slice() {
+            [only] => format!("1 run was expected, at {}", time_zone.shown(*only)),
+            [.., last] => format!(
+                "{} runs were expected so far, the last at {}",
+                times.len(),
                 time_zone.shown(*last)
             ),
-            Self::Due {
-                count,
-                last,
-                time_zone,
-            } => write!(
-                formatter,
-                "{count} runs were expected so far, the last at {}",
-                time_zone.shown(*last)
-            ),
-        }
+            [] => "no run was expected so far".to_owned(),
+        },
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use chrono::NaiveDate;
     use serde_json::{Value, json};
 
     use super::*;
@@ -135,6 +64,11 @@ mod tests {
         let definition = spec.validate(id, "daily").unwrap();
         let date = NaiveDate::from_ymd_opt(2026, 11, 24).unwrap();
         Expectation::of(&definition, date, now.parse().unwrap())
+    }
+
+    fn words(spec: Value, now: &str) -> String {
+        let zone = TimeZone::parse("Europe/Berlin").unwrap();
+        in_words(&expected(spec, now), zone)
     }
 
     fn nine_in_berlin() -> Value {
@@ -153,12 +87,12 @@ mod tests {
 
     #[test]
     fn a_run_is_due_when_its_grace_is_over_and_not_before() {
-        let early = expected(nine_in_berlin(), "2026-11-24T08:09:59Z").to_string();
+        let early = words(nine_in_berlin(), "2026-11-24T08:09:59Z");
         assert_eq!(
             early,
             "no run is due yet: the first is expected at 2026-11-24 09:00:00 CET"
         );
-        let due = expected(nine_in_berlin(), "2026-11-24T08:10:00Z").to_string();
+        let due = words(nine_in_berlin(), "2026-11-24T08:10:00Z");
         assert_eq!(due, "1 run was expected, at 2026-11-24 09:00:00 CET");
     }
 
@@ -179,7 +113,7 @@ mod tests {
             ),
             (json!({}), "on request"),
         ] {
-            let text = expected(spec, "2026-11-25T00:00:00Z").to_string();
+            let text = words(spec, "2026-11-25T00:00:00Z");
             assert!(text.contains(reason), "{text}");
         }
     }
@@ -216,8 +150,12 @@ mod tests {
                 VerificationResult::Unknown,
             ),
         ] {
-            assert_eq!(due.result(&checks(verdicts)), when_due, "{verdicts:?}");
-            assert_eq!(not_due.result(&checks(verdicts)), otherwise, "{verdicts:?}");
+            assert_eq!(result(&due, &checks(verdicts)), when_due, "{verdicts:?}");
+            assert_eq!(
+                result(&not_due, &checks(verdicts)),
+                otherwise,
+                "{verdicts:?}"
+            );
         }
     }
 }

@@ -4,6 +4,7 @@
 //! could not be looked at is [`Verdict::Unknown`], and unknown is never ok. Gathering the evidence
 //! is left to the `audit` crate.
 
+mod expectation;
 mod ledger;
 
 use std::fmt;
@@ -11,6 +12,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
 
+pub use expectation::Expectation;
 use ledger::Day;
 
 use crate::{Definition, OverlapPolicy, ReportSinkKind, RunId, RunOutcome, TimeZone, Trigger};

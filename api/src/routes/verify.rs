@@ -10,7 +10,7 @@ use axum::response::IntoResponse;
 use chrono::{NaiveDate, Utc};
 use contracts::rest::{Verification, VerificationCheck};
 use crds::ActivityDefinition;
-use domain::verification::{Check, time_zone};
+use domain::verification::{Check, Expectation, time_zone};
 use domain::{ActivityId, Definition};
 use kube::ResourceExt as _;
 use serde::Deserialize;
@@ -19,7 +19,7 @@ use utoipa::IntoParams;
 use super::responses::{Common, OfOne};
 use crate::access::Caller;
 use crate::error::{Error, Refusal};
-use crate::expectation::Expectation;
+use crate::expectation;
 use crate::extract::{ActivityIdPath, Parameters};
 use crate::kubernetes_refusal;
 use crate::state::ApiState;
@@ -99,7 +99,7 @@ pub(crate) async fn verify(
     let now = Utc::now();
     let zone = time_zone(&definition);
     let date = date.unwrap_or_else(|| zone.date_at(now));
-    let expectation = Expectation::of(&definition, date, now);
+    let expected = Expectation::of(&definition, date, now);
     let auditor = state.auditor();
     let checks = look(&auditor, (&definition, date), state).await;
     Ok(Verification {
@@ -108,8 +108,8 @@ pub(crate) async fn verify(
         namespace: object.namespace().unwrap_or_default(),
         date,
         time_zone: zone.name().to_owned(),
-        result: expectation.result(&checks),
-        expectation: expectation.to_string(),
+        result: expectation::result(&expected, &checks),
+        expectation: expectation::in_words(&expected, zone),
         checks: checks.into_iter().map(shown).collect(),
     })
 }

@@ -10,7 +10,7 @@ use std::time::Duration;
 use audit::{Auditor, StateHub, WorkingMemory};
 use chrono::{NaiveDate, Utc};
 use clap::Args;
-use domain::verification::{self, Seen};
+use domain::verification::{self, Expectation, Seen};
 use futures::{StreamExt as _, stream};
 use runtime::postgres::PostgresArguments;
 use runtime::temporal::TemporalArguments;
@@ -22,7 +22,6 @@ use crate::exit::{Exit, Problem};
 use crate::find::{self, Wanted};
 use crate::output;
 use checklist::Checklist;
-use expectation::Expectation;
 use report::{Answer, Report, Verified};
 
 /// How many definitions are looked at side by side.

@@ -1,105 +1,44 @@
-//! What was to be expected of a definition on a day: the words beside the checks.
+//! The words beside the checks: what was to be expected of a definition on a day.
 
-use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
 use contracts::workflow::format_time;
-use domain::verification::time_zone;
-use domain::{Definition, Trigger};
+use domain::verification::Expectation;
 
-/// Whether a run is due on a day.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Expectation {
-    /// No run is to be expected, for this reason.
-    Nothing(String),
-    /// The first run of the day, or its grace, is still to come.
-    NotYet {
-        /// The first expected time of the day.
-        first: DateTime<Utc>,
-        /// When it counts as missing.
-        due: DateTime<Utc>,
-    },
-    /// At least one run should be over.
-    Due {
-        /// The expected times of the day that are past their grace.
-        times: Vec<DateTime<Utc>>,
-    },
-}
-
-impl Expectation {
-    /// What is to be expected of `definition` on `date`, seen from `now`.
-    pub(super) fn of(definition: &Definition, date: NaiveDate, now: DateTime<Utc>) -> Self {
-        let cron = match &definition.trigger {
-            Trigger::Cron(cron) => cron,
-            Trigger::Event(event) => {
-                return Self::Nothing(format!("it runs on events {}", event.event_type));
-            }
-            Trigger::Manual => return Self::Nothing("it runs on request only".to_owned()),
-        };
-        if !definition.enabled {
-            return Self::Nothing("the definition is disabled".to_owned());
-        }
-        let day = time_zone(definition).day(date);
-        let times = cron.schedule.occurrences(day.start, day.end);
-        let Some(first) = times.first().copied() else {
-            return Self::Nothing(format!(
-                "\"{}\" names no time on {date}",
-                cron.schedule.expression
-            ));
-        };
-        let grace = TimeDelta::from_std(definition.grace).unwrap_or(TimeDelta::MAX);
-        let is_over =
-            |time: &DateTime<Utc>| time.checked_add_signed(grace).is_some_and(|due| due <= now);
-        let over: Vec<DateTime<Utc>> = times.into_iter().filter(is_over).collect();
-        if over.is_empty() {
-            return Self::NotYet {
-                first,
-                due: first.checked_add_signed(grace).unwrap_or(first),
-            };
-        }
-        Self::Due { times: over }
-    }
-
-    /// Whether a run should be over.
-    pub(super) const fn is_due(&self) -> bool {
-        matches!(self, Self::Due { .. })
-    }
-
-    /// The word in JSON.
-    pub(super) const fn as_str(&self) -> &'static str {
-        match self {
-            Self::Nothing(_) => "nothing",
-            Self::NotYet { .. } => "notYet",
-            Self::Due { .. } => "due",
-        }
+/// The word in JSON.
+pub(super) const fn word(expectation: &Expectation) -> &'static str {
+    match expectation {
+        Expectation::Nothing(_) => "nothing",
+        Expectation::NotYet { .. } => "notYet",
+        Expectation::Due { .. } => "due",
     }
 }
 
-impl std::fmt::Display for Expectation {
-    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::Nothing(reason) => write!(formatter, "no run is expected: {reason}"),
-            Self::NotYet { first, due } => write!(
-                formatter,
-                "not due yet: the first run is expected at {}, and counts as missing from {} on",
-                format_time(*first),
-                format_time(*due)
+/// A line for a person.
+pub(super) fn in_words(expectation: &Expectation) -> String {
+    match expectation {
+        Expectation::Nothing(reason) => format!("no run is expected: {reason}"),
+        Expectation::NotYet { first, due } => format!(
+            "not due yet: the first run is expected at {}, and counts as missing from {} on",
+            format_time(*first),
+            format_time(*due)
+        ),
+        Expectation::Due { times } => match times.as_slice() {
+            [only] => format!("a run was expected at {}", format_time(*only)),
+            [.., last] => format!(
+                "{} runs were expected so far, the last at {}",
+                times.len(),
+                format_time(*last)
             ),
-            Self::Due { times } => match times.as_slice() {
-                [only] => write!(formatter, "a run was expected at {}", format_time(*only)),
-                [.., last] => write!(
-                    formatter,
-                    "{} runs were expected so far, the last at {}",
-                    times.len(),
-                    format_time(*last)
-                ),
-                [] => formatter.write_str("no run was expected so far"),
-            },
-        }
+            [] => "no run was expected so far".to_owned(),
+        },
     }
 }
 
 #[cfg(test)]
 mod tests {
     use serde_json::{Value, json};
+
+    use chrono::NaiveDate;
+    use domain::Definition;
 
     use super::*;
 
@@ -139,7 +78,7 @@ mod tests {
         let disabled = json!({"enabled": false, "trigger": {"cron": {"expression": "@daily"}}});
         let event = json!({"trigger": {"event": {"eventType": "user.created"}}});
         for spec in [sundays, disabled, event, json!({})] {
-            assert_eq!(expected(spec.clone(), now).as_str(), "nothing", "{spec}");
+            assert_eq!(word(&expected(spec.clone(), now)), "nothing", "{spec}");
         }
     }
 }

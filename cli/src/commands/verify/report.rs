@@ -3,11 +3,11 @@
 use std::fmt::Write as _;
 
 use chrono::NaiveDate;
-use domain::verification::{Check, Condition, Verdict};
+use domain::verification::{Check, Condition, Expectation, Verdict};
 use serde_json::{Value, json};
 use store::MirrorRow;
 
-use super::expectation::Expectation;
+use super::expectation::{in_words, word};
 use crate::exit::Exit;
 use crate::output::{Colour, paint};
 
@@ -80,7 +80,7 @@ impl Answer {
             definition,
             finding: Finding::NotDue {
                 date,
-                reason: expectation.to_string(),
+                reason: in_words(expectation),
             },
         }
     }
@@ -135,7 +135,9 @@ impl Answer {
             Finding::Verified(verified) => {
                 let mut text = format!(
                     "{called} on {} ({}), activity {activity}\n{}\n\n",
-                    verified.date, verified.time_zone, verified.expectation
+                    verified.date,
+                    verified.time_zone,
+                    in_words(&verified.expectation)
                 );
                 for check in &verified.checks {
                     // Writing to a String can't fail.
@@ -237,8 +239,8 @@ impl Answer {
             Finding::Verified(verified) => {
                 object["date"] = json!(verified.date);
                 object["timeZone"] = json!(verified.time_zone);
-                object["expectation"] = json!(verified.expectation.as_str());
-                object["reason"] = json!(verified.expectation.to_string());
+                object["expectation"] = json!(word(&verified.expectation));
+                object["reason"] = json!(in_words(&verified.expectation));
                 object["checks"] = verified.checks.iter().map(check_to_json).collect();
             }
         }
