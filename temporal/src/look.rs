@@ -13,8 +13,7 @@ use temporalio_common::protos::temporal::api::common::v1::WorkflowExecution;
 use temporalio_common::protos::temporal::api::enums::v1::WorkflowExecutionStatus;
 use temporalio_common::protos::temporal::api::schedule::v1::{ScheduleSpec, ScheduleState};
 use temporalio_common::protos::temporal::api::workflowservice::v1::{
-    DescribeNamespaceRequest, DescribeScheduleRequest, DescribeWorkflowExecutionRequest,
-    ListWorkflowExecutionsRequest,
+    DescribeNamespaceRequest, DescribeWorkflowExecutionRequest, ListWorkflowExecutionsRequest,
 };
 
 use crate::schedule::read_note;
@@ -117,16 +116,8 @@ impl Temporal {
 
     /// What an activity's Schedule says for itself; `None` when there is none.
     pub async fn schedule_seen(&self, activity: ActivityId) -> Result<Option<ScheduleSeen>, Error> {
-        let message = DescribeScheduleRequest {
-            namespace: self.namespace(),
-            schedule_id: names::schedule_id(activity),
-        };
-        let mut client = self.client.clone();
-        let answer = WorkflowService::describe_schedule(&mut client, request(message))
-            .await
-            .map_err(Error::call("describe a Schedule"));
-        let answer = match answer {
-            Ok(answer) => answer.into_inner(),
+        let answer = match self.describe_schedule(activity).await {
+            Ok(answer) => answer,
             Err(error) if error.is_not_found() && !error.is_about_namespace() => return Ok(None),
             Err(error) => return Err(error),
         };

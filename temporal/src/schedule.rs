@@ -13,6 +13,7 @@ use contracts::workflow::{RunRequest, RunTrigger};
 use domain::{ActivityId, CronTrigger, OverlapPolicy};
 use sha2::{Digest, Sha256};
 use temporalio_client::grpc::WorkflowService;
+use temporalio_client::tonic::Response;
 use temporalio_common::protos::temporal::api::common::v1::{Memo, Payloads, WorkflowType};
 use temporalio_common::protos::temporal::api::enums::v1::ScheduleOverlapPolicy;
 use temporalio_common::protos::temporal::api::schedule::v1::{
@@ -21,8 +22,8 @@ use temporalio_common::protos::temporal::api::schedule::v1::{
 };
 use temporalio_common::protos::temporal::api::workflow::v1::NewWorkflowExecutionInfo;
 use temporalio_common::protos::temporal::api::workflowservice::v1::{
-    CreateScheduleRequest, DeleteScheduleRequest, DescribeScheduleRequest, ListSchedulesRequest,
-    UpdateScheduleRequest,
+    CreateScheduleRequest, DeleteScheduleRequest, DescribeScheduleRequest,
+    DescribeScheduleResponse, ListSchedulesRequest, UpdateScheduleRequest,
 };
 use uuid::Uuid;
 
@@ -34,6 +35,9 @@ pub const OBJECT_UID_MEMO: &str = "activity-core.io/uid";
 
 /// How many Schedules one page of a listing holds at most.
 const PAGE_SIZE: i32 = 1000;
+
+/// The call as errors name it.
+const DESCRIBE: &str = "describe a Schedule";
 
 /// Whose pause it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -299,22 +303,13 @@ impl Temporal {
 
     /// An activity's Schedule; `None` when there is none.
     pub async fn schedule(&self, activity: ActivityId) -> Result<Option<Observed>, Error> {
-        const OPERATION: &str = "describe a Schedule";
-        let message = DescribeScheduleRequest {
-            namespace: self.namespace(),
-            schedule_id: names::schedule_id(activity),
-        };
-        let mut client = self.client.clone();
-        let answer = WorkflowService::describe_schedule(&mut client, request(message))
-            .await
-            .map_err(Error::call(OPERATION));
-        let answer = match answer {
-            Ok(answer) => answer.into_inner(),
+        let answer = match self.describe_schedule(activity).await {
+            Ok(answer) => answer,
             Err(error) if error.is_not_found() => return Ok(None),
             Err(error) => return Err(error),
         };
         let schedule = answer.schedule.ok_or(Error::Malformed {
-            operation: OPERATION,
+            operation: DESCRIBE,
             missing: "schedule",
         })?;
         let state = schedule.state.unwrap_or_default();
@@ -329,6 +324,21 @@ impl Temporal {
             missed_catchup_window: info.missed_catchup_window,
             overlap_skipped: info.overlap_skipped,
         }))
+    }
+
+    pub(crate) async fn describe_schedule(
+        &self,
+        activity: ActivityId,
+    ) -> Result<DescribeScheduleResponse, Error> {
+        let message = DescribeScheduleRequest {
+            namespace: self.namespace(),
+            schedule_id: names::schedule_id(activity),
+        };
+        let mut client = self.client.clone();
+        WorkflowService::describe_schedule(&mut client, request(message))
+            .await
+            .map(Response::into_inner)
+            .map_err(Error::call(DESCRIBE))
     }
 
     /// Every Schedule of the Temporal namespace whose id is one of ours, by pages of a thousand.
