@@ -131,6 +131,19 @@ pub(crate) fn distance(one: DateTime<Utc>, other: DateTime<Utc>) -> String {
     }
 }
 
+/// Says what is left to say when runs were to be started: that there is nothing to do, or what would
+/// do it.
+pub(crate) fn runs_to_start(to_start: usize, done: bool) -> std::io::Result<()> {
+    match (to_start, done) {
+        (0, _) => line("nothing to do"),
+        (_, true) => Ok(()),
+        (1, false) => line("1 run would be started; add --yes to start it"),
+        (many, false) => line(format!(
+            "{many} runs would be started; add --yes to start them"
+        )),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -193,7 +193,7 @@ pub(crate) async fn run(arguments: BackfillArguments) -> anyhow::Result<Exit> {
     match arguments.output.output {
         Format::Json => output::json(&backfill)?,
         Format::Yaml => output::yaml(&backfill)?,
-        Format::Table => answer::print_end(to_start, arguments.yes)?,
+        Format::Table => output::runs_to_start(to_start, arguments.yes)?,
     }
     // What was started before an error is in the answer all the same.
     exit

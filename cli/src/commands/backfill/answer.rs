@@ -115,15 +115,3 @@ pub(super) fn print_plan(backfill: &Backfill, zone: TimeZone) -> std::io::Result
     let local = format!("LOCAL ({})", zone.name());
     output::table(&["TIME", &local, "LEDGER", "ACTION"], rows.collect())
 }
-
-/// Prints what is left to say when that is done.
-pub(super) fn print_end(to_start: usize, done: bool) -> std::io::Result<()> {
-    match (to_start, done) {
-        (0, _) => output::line("nothing to do"),
-        (_, true) => Ok(()),
-        (1, false) => output::line("1 run would be started; add --yes to start it"),
-        (many, false) => output::line(format!(
-            "{many} runs would be started; add --yes to start them"
-        )),
-    }
-}

@@ -189,7 +189,7 @@ pub(super) async fn run(arguments: ReplayArguments) -> anyhow::Result<Exit> {
     match arguments.output.output {
         Format::Json => output::json(&replay)?,
         Format::Yaml => output::yaml(&replay)?,
-        Format::Table => print_end(to_start, arguments.yes)?,
+        Format::Table => output::runs_to_start(to_start, arguments.yes)?,
     }
     // What was started before an error is in the answer all the same.
     exit
@@ -413,15 +413,4 @@ fn print_plan(replay: &Replay) -> std::io::Result<()> {
         replay.unmatched,
         replay.dead_letters
     ))
-}
-
-fn print_end(to_start: usize, done: bool) -> std::io::Result<()> {
-    match (to_start, done) {
-        (0, _) => output::line("nothing to do"),
-        (_, true) => Ok(()),
-        (1, false) => output::line("1 run would be started; add --yes to start it"),
-        (many, false) => output::line(format!(
-            "{many} runs would be started; add --yes to start them"
-        )),
-    }
 }
