@@ -5,7 +5,10 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use crds::ActivityDefinition;
+use futures::{StreamExt as _, TryStreamExt as _, stream};
 use kube::Api;
+use kube::api::PostParams;
+use serde_json::json;
 use store::Store;
 use temporal::Temporal;
 use temporalio_client::grpc::WorkflowService;
@@ -135,6 +138,31 @@ impl Place {
         ];
         let settings = ours.into_iter().chain(settings.iter().copied());
         self.environment.start(program, settings).await
+    }
+}
+
+impl Place {
+    /// Creates definitions that only have a cron expression, `concurrency` at once.
+    pub(crate) async fn create(
+        &self,
+        (prefix, count): (&str, usize),
+        expression: &str,
+        concurrency: usize,
+    ) -> Result<()> {
+        let creating = (0..count).map(|number| async move {
+            let object: ActivityDefinition = serde_json::from_value(json!({
+                "apiVersion": "activity-core.io/v1alpha1", "kind": "ActivityDefinition",
+                "metadata": {"name": format!("{prefix}-{number}")},
+                "spec": {"trigger": {"cron": {"expression": expression}}},
+            }))?;
+            self.definitions
+                .create(&PostParams::default(), &object)
+                .await?;
+            anyhow::Ok(())
+        });
+        let mut creating = stream::iter(creating).buffer_unordered(concurrency);
+        while creating.try_next().await?.is_some() {}
+        Ok(())
     }
 }
 

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result};
 use crds::ActivityDefinition;
 use futures::{StreamExt as _, TryStreamExt as _, stream};
-use kube::api::{ListParams, Patch, PatchParams, PostParams, WatchEvent, WatchParams};
+use kube::api::{ListParams, Patch, PatchParams, WatchEvent, WatchParams};
 use serde_json::json;
 use testkit::wait;
 use testkit::{Program, RunningProgram};
@@ -82,24 +82,8 @@ async fn apply(place: &Place, prefix: &str, count: usize) -> Result<Duration> {
         .await?;
     let version = version.metadata.resource_version.unwrap_or_default();
     let began = Instant::now();
-    let creating = async {
-        let creating = (0..count).map(|number| async move {
-            let object: ActivityDefinition = serde_json::from_value(json!({
-                "apiVersion": "activity-core.io/v1alpha1", "kind": "ActivityDefinition",
-                "metadata": {"name": format!("{prefix}-{number}")},
-                // Once a year, so that nothing fires while it is measured.
-                "spec": {"trigger": {"cron": {"expression": "0 0 1 1 *"}}},
-            }))?;
-            place
-                .definitions
-                .create(&PostParams::default(), &object)
-                .await?;
-            anyhow::Ok(())
-        });
-        let mut creating = stream::iter(creating).buffer_unordered(CONCURRENCY);
-        while creating.try_next().await?.is_some() {}
-        anyhow::Ok(())
-    };
+    // Once a year, so that nothing fires while it is measured.
+    let creating = place.create((prefix, count), "0 0 1 1 *", CONCURRENCY);
     let ready = until_ready(place, prefix, count, &version);
     let ((), ()) = tokio::time::timeout(PATIENCE, async { tokio::try_join!(creating, ready) })
         .await

@@ -5,8 +5,6 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use chrono::{DateTime, SubsecRound as _, Timelike as _, Utc};
 use futures::{StreamExt as _, TryStreamExt as _, stream};
-use kube::api::PostParams;
-use serde_json::json;
 use temporalio_client::NamespacedClient as _;
 use temporalio_client::grpc::WorkflowService;
 use temporalio_client::tonic::IntoRequest as _;
@@ -69,21 +67,7 @@ async fn lags(place: &Place) -> Result<Vec<f64>> {
         due.format("%-d"),
         due.format("%-m")
     );
-    let expression = &expression;
-    let creating = (0..DUE).map(|number| async move {
-        let object = serde_json::from_value(json!({
-            "apiVersion": "activity-core.io/v1alpha1", "kind": "ActivityDefinition",
-            "metadata": {"name": format!("due-{number}")},
-            "spec": {"trigger": {"cron": {"expression": expression}}},
-        }))?;
-        place
-            .definitions
-            .create(&PostParams::default(), &object)
-            .await?;
-        anyhow::Ok(())
-    });
-    let mut creating = stream::iter(creating).buffer_unordered(CONCURRENCY);
-    while creating.try_next().await?.is_some() {}
+    place.create(("due", DUE), &expression, CONCURRENCY).await?;
     wait::until("all Schedules", LEAD, || async {
         anyhow::Ok(place.temporal.list_schedules().await?.len() == DUE)
     })
