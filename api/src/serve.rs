@@ -10,7 +10,7 @@ use axum::Router;
 use kube::Client;
 use runtime::nats::NatsArguments;
 use runtime::{AdminServer, Metrics, Probe, Readiness, Shutdown};
-use store::{SchemaState, Store};
+use store::Store;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
@@ -213,10 +213,9 @@ fn probes(client: Client, store: Store, temporal: TemporalLink) -> Vec<Probe> {
         let store = store.clone();
         Box::pin(async move {
             match tokio::time::timeout(Duration::from_secs(1), store.schema_state()).await {
-                Ok(Ok(state @ (SchemaState::Behind { .. } | SchemaState::Ahead { .. }))) => {
-                    Err(state.to_string())
-                }
-                Ok(Ok(SchemaState::Current { .. }) | Err(_)) | Err(_) => Ok(()),
+                Ok(Ok(schema)) => schema.fits(),
+                // That Postgres does not answer is for its own probe to say.
+                Ok(Err(_)) | Err(_) => Ok(()),
             }
         })
     })

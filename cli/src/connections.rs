@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use runtime::postgres::PostgresArguments;
 use runtime::temporal::TemporalArguments;
-use store::{SchemaState, Store};
+use store::Store;
 use temporal::Temporal;
 
 use crate::exit::Problem;
@@ -46,12 +46,9 @@ pub(crate) async fn open_postgres(arguments: &PostgresArguments) -> Result<Store
 /// Postgres with the schema that this version knows.
 pub(crate) async fn open_ledger(arguments: &PostgresArguments) -> Result<Store, Problem> {
     let store = open_postgres(arguments).await?;
-    match answer("Postgres", store.schema_state()).await? {
-        SchemaState::Current { .. } => Ok(store),
-        state @ (SchemaState::Behind { .. } | SchemaState::Ahead { .. }) => {
-            Err(Problem::unknown(state.to_string()))
-        }
-    }
+    let schema = answer("Postgres", store.schema_state()).await?;
+    schema.fits().map_err(Problem::unknown)?;
+    Ok(store)
 }
 
 /// Temporal.

@@ -33,7 +33,7 @@ use kube::Client;
 use kube::runtime::events::{Recorder, Reporter};
 use kube::runtime::reflector;
 use runtime::{AdminServer, MetricDescription, Metrics, Probe, Readiness, Shutdown};
-use store::{SchemaState, Store};
+use store::Store;
 use temporal::Temporal;
 
 use crate::claims::Claims;
@@ -231,10 +231,8 @@ async fn prepare(temporal: &Temporal, store: &Store, shutdown: &Shutdown) -> boo
 }
 
 async fn prepared(temporal: &Temporal, store: &Store) -> anyhow::Result<()> {
-    match store.schema_state().await? {
-        SchemaState::Current { .. } => {}
-        other => anyhow::bail!("{other}"),
-    }
+    let schema = store.schema_state().await?;
+    schema.fits().map_err(anyhow::Error::msg)?;
     for name in temporal.ensure_search_attributes().await? {
         tracing::info!(search_attribute = name, "registered");
     }
@@ -259,11 +257,8 @@ fn postgres_probe(store: Store) -> Probe {
     Probe::new("postgres", move || {
         let store = store.clone();
         async move {
-            match store.schema_state().await {
-                Ok(SchemaState::Current { .. }) => Ok(()),
-                Ok(other) => Err(other.to_string()),
-                Err(error) => Err(runtime::describe(&error)),
-            }
+            let schema = store.schema_state().await;
+            schema.map_err(|error| runtime::describe(&error))?.fits()
         }
         .boxed()
     })

@@ -8,7 +8,7 @@ use async_nats::jetstream;
 use contracts::names;
 use futures::FutureExt as _;
 use runtime::{Probe, describe};
-use store::{SchemaState, Store};
+use store::Store;
 use temporal::Temporal;
 
 use crate::definitions::Definitions;
@@ -63,11 +63,8 @@ impl Dependencies {
 }
 
 async fn check_postgres(store: &Store) -> Result<(), String> {
-    match store.schema_state().await {
-        Ok(SchemaState::Current { .. }) => Ok(()),
-        Ok(state) => Err(state.to_string()),
-        Err(error) => Err(describe(&error)),
-    }
+    let schema = store.schema_state().await;
+    schema.map_err(|error| describe(&error))?.fits()
 }
 
 async fn check_temporal(temporal: Option<&Temporal>) -> Result<(), String> {

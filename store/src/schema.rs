@@ -31,6 +31,16 @@ pub enum SchemaState {
     },
 }
 
+impl SchemaState {
+    /// Whether this program can work on it; the error says what is to be done.
+    pub fn fits(self) -> Result<(), String> {
+        match self {
+            Self::Current { .. } => Ok(()),
+            Self::Behind { .. } | Self::Ahead { .. } => Err(self.to_string()),
+        }
+    }
+}
+
 impl std::fmt::Display for SchemaState {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use futures::FutureExt as _;
 use runtime::{Backoff, Probe, Shutdown};
-use store::{SchemaState, Store};
+use store::Store;
 use temporal::Temporal;
 
 /// The longest pause between two looks at a schema that does not fit.
@@ -60,9 +60,6 @@ pub(crate) async fn schema_is_current(store: &Store, shutdown: &Shutdown) -> boo
 }
 
 async fn check_schema(store: &Store) -> Result<(), String> {
-    match store.schema_state().await {
-        Ok(SchemaState::Current { .. }) => Ok(()),
-        Ok(state) => Err(state.to_string()),
-        Err(error) => Err(runtime::describe(&error)),
-    }
+    let schema = store.schema_state().await;
+    schema.map_err(|error| runtime::describe(&error))?.fits()
 }
