@@ -111,20 +111,17 @@ fn late() -> Error {
     Error::Io(std::io::Error::new(std::io::ErrorKind::TimedOut, problem))
 }
 
-/// Uses a connection of the pool, and throws it away if it does not answer in time: in the pool it
-/// would keep others waiting.
+/// Uses a connection of the pool, and throws it away if it does not answer in time, or if nobody
+/// waits for it any more: in the pool it would keep others waiting.
 macro_rules! on_a_connection {
     ($pool:ident, $connection:ident, $work:expr) => {{
         let pool = $pool.0.clone();
         async move {
-            let mut $connection = pool.acquire().await?;
-            match tokio::time::timeout(DEADLINE, $work).await {
-                Ok(done) => done,
-                Err(_) => {
-                    drop($connection.detach());
-                    Err(late())
-                }
-            }
+            let mut $connection = BoundedConnection(Some(pool.acquire().await?));
+            let done = tokio::time::timeout(DEADLINE, $work).await;
+            let done = done.map_err(|_| late())?;
+            $connection.release();
+            done
         }
     }};
 }
