@@ -64,7 +64,7 @@ async fn the_page_answers_whether_everything_ran_today() -> Result<()> {
     );
 
     let today = story.today;
-    browser.click("a[rel=prev]").await?;
+    browser.follow("a[rel=prev]").await?;
     assert_eq!(
         browser.seen("h1").await?,
         format!("Did everything run on {}?", today.pred_opt().unwrap())
@@ -73,21 +73,21 @@ async fn the_page_answers_whether_everything_ran_today() -> Result<()> {
         browser.seen(".sentence").await?,
         "The one expected run is proven."
     );
-    browser.click(".days a[rel=next]").await?;
+    browser.follow(".days a[rel=next]").await?;
     assert_eq!(browser.seen(".sentence").await?, SENTENCE);
     browser.fill("#name", "triage").await?;
-    browser.click(".filter button").await?;
+    browser.follow(".filter button").await?;
     assert_eq!(
         browser.seen(".sentence").await?,
         "The one expected run is proven."
     );
 
-    browser.click("tbody th a").await?;
+    browser.follow("tbody th a").await?;
     assert_eq!(browser.seen("h1").await?, "Daily State Hub WSJF triage");
     let days = browser.seen("[aria-labelledby=days] tbody").await?;
     assert_eq!(days.matches("1 of 1").count(), 7, "{days}");
     browser
-        .click("[aria-labelledby=runs] tbody tr:first-child th a")
+        .follow("[aria-labelledby=runs] tbody tr:first-child th a")
         .await?;
     let run = browser.seen("main").await?;
     for part in [
@@ -115,7 +115,7 @@ async fn feedback_is_given_without_a_script_and_shows_at_the_run() -> Result<()>
     browser
         .fill("#comment", "Three of five were parked <b>on purpose</b>.")
         .await?;
-    browser.click(".feedback button").await?;
+    browser.follow(".feedback button").await?;
     browser.arrives(&format!("{page}#feedback")).await?;
     let given = browser.seen(".comments").await?;
     assert!(given.contains("parked <b>on purpose</b>."), "{given}");

@@ -6,7 +6,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use reqwest::{Client, Method};
+use reqwest::{Client, Method, StatusCode};
 use serde_json::{Value, json};
 use testkit::wait::Seen;
 use tokio::io::{AsyncBufReadExt as _, BufReader};
@@ -100,7 +100,21 @@ impl Browser {
         Ok(())
     }
 
-    /// Waits until it is there. A click returns before the next page is asked for.
+    /// Clicks on the first element that fits, which leads to another page, and waits until the
+    /// page that it is on is gone: a click returns before the next one is asked for.
+    pub(super) async fn follow(&self, selector: &str) -> Result<()> {
+        let element = self.find(selector).await?;
+        self.post(&format!("element/{element}/click"), json!({}))
+            .await?;
+        let gone = testkit::wait::until(format!("{selector} to lead on"), PATIENCE, || async {
+            let name = self.client.get(self.at(&format!("element/{element}/name")));
+            let status = name.send().await?.status();
+            Ok::<_, reqwest::Error>(status == StatusCode::NOT_FOUND)
+        });
+        Ok(gone.await?)
+    }
+
+    /// Waits until it is there.
     pub(super) async fn arrives(&self, url: &str) -> Result<()> {
         let arrived = testkit::wait::until(format!("the page {url}"), PATIENCE, || async {
             let found = self.text("url").await?;
@@ -136,7 +150,7 @@ impl Browser {
         Ok((role, label))
     }
 
-    /// Clicks on the first element that fits.
+    /// Clicks on the first element that fits, which leads nowhere else.
     pub(super) async fn click(&self, selector: &str) -> Result<()> {
         let element = self.find(selector).await?;
         self.post(&format!("element/{element}/click"), json!({}))
