@@ -189,12 +189,12 @@ pub struct Arguments {
     )]
     pub state_hub_url: Option<String>,
 
-    /// The folder that the working-memory sink writes to: where verification looks for report
-    /// files. Without it that check is unknown.
+    /// Where the working-memory sink writes to, a folder or s3://bucket/prefix with AWS_*: where
+    /// verification looks for report files. Without it that check is unknown.
     #[arg(
         long,
         env = "WORKING_MEMORY_DIR",
-        value_name = "DIR",
+        value_name = "FOLDER|URL",
         help_heading = "Evidence"
     )]
     pub working_memory_dir: Option<PathBuf>,

@@ -42,6 +42,26 @@ impl WorkingMemory {
         }
     }
 
+    /// The place in words, once it has answered; an `Err` says why it is of no use now. Of a bucket
+    /// one object is asked for, whatever it is.
+    pub async fn reach(&self) -> Seen<String> {
+        match self.storage.clone()? {
+            Storage::Bucket(bucket) => {
+                bucket::reach(&bucket).await?;
+                Ok(bucket.to_string())
+            }
+            Storage::Folder(folder) => {
+                let shown = folder.display().to_string();
+                let unreadable = |error: &dyn std::fmt::Display| format!("{shown}: {error}");
+                tokio::task::spawn_blocking(move || folder.read_dir().map(drop))
+                    .await
+                    .map_err(|error| unreadable(&error))?
+                    .map_err(|error| unreadable(&error))?;
+                Ok(shown)
+            }
+        }
+    }
+
     /// The report files `<prefix>-<date>-*.md`, each with the run in its frontmatter. At most a
     /// thousand are opened, those first whose names hold `run`; of a bucket a hundred.
     pub async fn reports(

@@ -45,6 +45,13 @@ pub(super) async fn look(bucket: &Bucket, beginning: &str, run: RunId) -> Seen<V
     Ok(files.into_iter().flatten().collect())
 }
 
+/// Asks for any object: it need not be there, but the bucket must say so.
+pub(super) async fn reach(bucket: &Bucket) -> Seen<()> {
+    let mut listed = bucket.store().list(Some(bucket.folder()));
+    let first = listed.try_next().await;
+    first.map(drop).map_err(|error| unreadable(bucket, &error))
+}
+
 async fn report_names(bucket: &Bucket, beginning: &str) -> Seen<Vec<String>> {
     // The listing is in the order of the names, and begins after this one.
     let offset = bucket.object(beginning);

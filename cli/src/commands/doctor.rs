@@ -59,8 +59,8 @@ pub(crate) struct DoctorArguments {
     #[command(flatten)]
     api: ApiArguments,
 
-    /// The folder that the working-memory sink writes to.
-    #[arg(long, env = "WORKING_MEMORY_DIR", value_name = "DIR")]
+    /// Where the working-memory sink writes to: a folder, or s3://bucket/prefix with AWS_*.
+    #[arg(long, env = "WORKING_MEMORY_DIR", value_name = "FOLDER|URL")]
     working_memory_dir: Option<PathBuf>,
 }
 

@@ -10,7 +10,7 @@ use hyper_util::rt::TokioIo;
 use s3s::auth::SimpleAuth;
 use s3s::service::S3ServiceBuilder;
 use s3s_fs::FileSystem;
-use serde_json::json;
+use serde_json::{Value, json};
 use tempfile::TempDir;
 use testkit::Signal;
 use tokio::net::TcpListener;
@@ -124,6 +124,16 @@ async fn a_report_in_a_bucket_is_written_once_and_verified_from_the_same_url() -
     let elsewhere = actcore.with(&[("WORKING_MEMORY_DIR", "s3://no-such-bucket/team")]);
     let answer = elsewhere.run(&verify).await?;
     assert!(answer.unknown().contains("workingMemory"), "{answer:?}");
+    let memory = async |actcore: &Actcore| {
+        let answer = actcore.run(&["doctor", "-o", "json"]).await?;
+        let findings: Vec<Value> = serde_json::from_value(answer.json())?;
+        let memory = |finding: &Value| finding["dependency"] == "working memory";
+        anyhow::Ok(findings.into_iter().find(memory).unwrap_or_default())
+    };
+    let place = memory(&actcore).await?;
+    assert_eq!(place["verdict"], "ok", "{place}");
+    let nowhere = memory(&elsewhere).await?;
+    assert_eq!(nowhere["verdict"], "FAILED", "{nowhere}");
     Ok(())
 }
 

@@ -1,7 +1,8 @@
-//! The looks at what is near: the folder of the working memory, and the clock.
+//! The looks at what no server answers for: the working memory, and the clock.
 
 use std::path::PathBuf;
 
+use audit::WorkingMemory;
 use chrono::{TimeDelta, Utc};
 use store::Store;
 
@@ -12,25 +13,26 @@ use crate::connections::{PATIENCE, answer};
 /// expired.
 const MOST_SKEW: TimeDelta = TimeDelta::seconds(5);
 
-/// The folder of the working memory; optional.
-pub(super) async fn working_memory(folder: Option<PathBuf>) -> Vec<Finding> {
+/// The working memory, be it a folder or a bucket; optional.
+pub(super) async fn working_memory(place: Option<PathBuf>) -> Vec<Finding> {
     const MEMORY: &str = "working memory";
-    let Some(folder) = folder else {
+    let Some(place) = place else {
         return vec![Finding::not_applicable(
             MEMORY,
             "WORKING_MEMORY_DIR is not set",
         )];
     };
-    let shown = folder.display().to_string();
+    let shown = place.display().to_string();
     // A network drive that hangs is not waited for.
-    let looked = tokio::task::spawn_blocking(move || std::fs::read_dir(folder).map(drop));
-    let finding = match tokio::time::timeout(PATIENCE, looked).await {
-        Ok(Ok(Ok(()))) => Finding::ok(MEMORY, shown),
-        Ok(Ok(Err(error))) => Finding::failed(MEMORY, format!("{shown}: {error}"))
-            .advise("check WORKING_MEMORY_DIR, and that the volume is mounted"),
-        Ok(Err(_)) | Err(_) => Finding::unknown(MEMORY, format!("{shown}: no answer in time")),
-    };
-    vec![finding]
+    let memory = WorkingMemory::new(place);
+    let looked = tokio::time::timeout(PATIENCE, memory.reach());
+    vec![match looked.await {
+        Ok(Ok(place)) => Finding::ok(MEMORY, place),
+        Ok(Err(problem)) => Finding::failed(MEMORY, problem).advise(
+            "check WORKING_MEMORY_DIR: that the volume is mounted, or the bucket and AWS_*",
+        ),
+        Err(_) => Finding::unknown(MEMORY, format!("{shown}: no answer in time")),
+    }]
 }
 
 /// This machine's clock against that of Postgres.
