@@ -6,26 +6,25 @@
 //! - five fields, six with a year at the end, or seven with a second in front and a year at the
 //!   end; `@hourly`, `@daily`, `@weekly`, `@monthly`, `@yearly`;
 //! - day of month **and** day of week must both match (classic cron says "or");
-//! - the expression is matched literally against the wall clock of the time zone: a time that a
-//!   daylight-saving change skips does not run, one that it repeats runs twice.
+//! - the expression is matched against the wall clock of the time zone: a time that a
+//!   daylight-saving change skips does not run, one that it repeats runs once or twice: as the
+//!   server finds it ([`next_time`]).
+
+mod next_time;
 
 use std::fmt;
 use std::ops::Range;
 
-use chrono::{DateTime, Duration, NaiveDate, NaiveDateTime, NaiveTime, TimeZone as _, Utc};
+use chrono::{DateTime, Duration, NaiveDate, NaiveTime, TimeZone as _, Utc};
+use croner::Cron;
 use croner::parser::{CronParser, Seconds, Year};
-use croner::{Cron, Direction};
 
 /// The most times that are computed for one question; a cron that fires each second for a day
 /// stays below.
 const MAXIMUM_OCCURRENCES: usize = 100_000;
 
-/// How far a wall clock has ever been set back at once in modern times (Antarctica/Casey did
-/// three hours): walls this far outside a range may still show inside it.
-const LARGEST_SETBACK: Duration = Duration::hours(4);
-
-/// The most times that can come out of order where the clock is set back: one each second.
-const MOST_IN_A_SETBACK: usize = 4 * 3600;
+/// From 1970 to 2000, the first year that Temporal's calendars know.
+const FIRST_YEAR_DAYS: i64 = 10_956;
 
 /// A cron expression or time zone that is refused when it is declared.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -55,7 +54,8 @@ pub enum InvalidSchedule {
     },
     /// Never fires.
     #[error(
-        "trigger.cron.expression: \"{expression}\" names a date that does not exist, so it never fires"
+        "trigger.cron.expression: \"{expression}\" names no date that exists between 2000 and 2100, so \
+         it never fires"
     )]
     Never {
         /// The expression.
@@ -117,10 +117,8 @@ impl CronExpression {
             .build()
             .parse(&with_seconds)
             .map_err(|error| syntax(error.to_string()))?;
-        if cron
-            .find_next_occurrence(&DateTime::UNIX_EPOCH, true)
-            .is_err()
-        {
+        let beginning = DateTime::UNIX_EPOCH + Duration::days(FIRST_YEAR_DAYS);
+        if next_time::next_time(&cron, TimeZone::UTC, beginning).is_none() {
             return Err(InvalidSchedule::Never {
                 expression: source.to_owned(),
             });
@@ -261,60 +259,29 @@ impl CronSchedule {
         if from >= until {
             return Vec::new();
         }
-        let first = self.wall_clock(from) - LARGEST_SETBACK;
-        let last = self.wall_clock(until) + LARGEST_SETBACK;
-        let mut instants: Vec<DateTime<Utc>> = self
-            .expression
-            .cron
-            .iter_from(first.and_utc(), Direction::Forward)
-            .map(|wall| wall.naive_utc())
-            .take_while(|wall| *wall <= last)
-            .flat_map(|wall| self.instants_of(wall))
-            .filter(|instant| *instant >= from && *instant < until)
-            .take(limit.saturating_add(MOST_IN_A_SETBACK))
-            .collect();
-        instants.sort_unstable();
-        instants.truncate(limit);
-        instants
+        self.after(from - Duration::nanoseconds(1))
+            .take_while(|time| *time < until)
+            .take(limit)
+            .collect()
     }
 
-    /// The first expected time after `instant`; `None` when there is none in the next 40 years
-    /// or before the end.
+    /// The first expected time after `instant`; `None` when there is none up to the year 2100 or
+    /// before the end.
     pub fn next_after(&self, instant: DateTime<Utc>) -> Option<DateTime<Utc>> {
-        let start = self.start.map_or(instant, |start| {
-            instant.max(start - Duration::nanoseconds(1))
-        });
-        // Short looks first: a cron that fires each second must not be unrolled over a year.
-        let looks = [
-            Duration::zero(),
-            Duration::minutes(1),
-            Duration::hours(1),
-            Duration::days(1),
-            Duration::days(32),
-            Duration::days(366),
-            Duration::days(366 * 40),
-        ];
-        let after = start + Duration::nanoseconds(1);
-        looks.windows(2).find_map(|look| {
-            self.occurrences(after + look[0], after + look[1])
-                .first()
-                .copied()
-        })
+        let before_start = self.start.map(|start| start - Duration::nanoseconds(1));
+        let instant = before_start.map_or(instant, |start| instant.max(start));
+        let next = self.after(instant).next()?;
+        self.end.is_none_or(|end| next <= end).then_some(next)
     }
 
-    fn wall_clock(&self, instant: DateTime<Utc>) -> NaiveDateTime {
-        instant.with_timezone(&self.time_zone.0).naive_local()
-    }
-
-    /// The instants at which the zone's wall clock shows `wall`: none, one or two.
-    fn instants_of(&self, wall: NaiveDateTime) -> impl Iterator<Item = DateTime<Utc>> + use<> {
-        let local = self.time_zone.0.from_local_datetime(&wall);
-        let earliest = local.earliest();
-        let latest = local.latest().filter(|latest| Some(*latest) != earliest);
-        earliest
-            .into_iter()
-            .chain(latest)
-            .map(|instant| instant.with_timezone(&Utc))
+    /// The times after `instant`, in order, without bounds.
+    fn after(&self, instant: DateTime<Utc>) -> impl Iterator<Item = DateTime<Utc>> {
+        let next = |after: DateTime<Utc>| {
+            let next = next_time::next_time(&self.expression.cron, self.time_zone, after)?;
+            // A step back would never end.
+            (next > after).then_some(next)
+        };
+        std::iter::successors(next(instant), move |time| next(*time))
     }
 }
 
@@ -363,24 +330,30 @@ mod tests {
 
     #[test]
     fn a_time_that_the_clock_repeats_runs_twice_in_real_order() {
-        let repeated = schedule("*/30 2 * * *", "Europe/Berlin");
+        let repeated = schedule("*/30 1 * * *", "America/New_York");
         assert_eq!(
-            between(&repeated, "2026-10-25T00:00:00Z", "2026-10-25T12:00:00Z"),
+            between(&repeated, "2026-11-01T00:00:00Z", "2026-11-01T12:00:00Z"),
             [
-                "10-25 00:00:00",
-                "10-25 00:30:00",
-                "10-25 01:00:00",
-                "10-25 01:30:00"
+                "11-01 05:00:00",
+                "11-01 05:30:00",
+                "11-01 06:00:00",
+                "11-01 06:30:00"
             ]
         );
     }
 
     #[test]
-    fn the_next_time_is_the_earlier_half_of_a_repeated_hour() {
+    fn east_of_greenwich_a_repeated_hour_is_taken_as_the_server_takes_it() {
+        // It leaves the first copy out, and counts the half hour an hour late.
         let repeated = schedule("*/30 2 * * *", "Europe/Berlin");
         assert_eq!(
-            repeated.next_after(at("2026-10-25T00:30:00Z")),
-            Some(at("2026-10-25T01:00:00Z"))
+            between(&repeated, "2026-10-25T00:00:00Z", "2026-10-25T12:00:00Z"),
+            ["10-25 01:00:00", "10-25 02:30:00"]
+        );
+        let once = schedule("30 2 * * *", "Europe/Berlin");
+        assert_eq!(
+            between(&once, "2026-10-25T00:00:00Z", "2026-10-25T12:00:00Z"),
+            ["10-25 01:30:00"]
         );
     }
 

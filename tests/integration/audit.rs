@@ -2,5 +2,6 @@
 //! real servers, with times a few seconds apart.
 
 mod absence;
+mod expected_times;
 mod silent;
 mod watched;
