@@ -8,6 +8,7 @@ use domain::audit::PeriodState;
 use kube::Api;
 use kube::api::{DeleteParams, PostParams};
 use serde_json::json;
+use temporalio_client::WorkflowTerminateOptions;
 use testkit::wait::until;
 use testkit::{Program, Signal};
 
@@ -89,6 +90,44 @@ async fn what_was_left_out_on_purpose_says_why_and_a_note_says_when_all_is_well(
         .came_to(RunOutcome::Succeeded, next.scheduled_for)
         .await?;
     assert_eq!(hub.entries().len(), 1, "{:#?}", hub.entries());
+    often.assert_complete().await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_run_that_no_worker_takes_up_is_in_the_way_until_it_is_ended() -> Result<()> {
+    let often = Box::pin(Often::new("no worker", each(10))).await?;
+    let place = &often.place;
+    let running = often
+        .came_to(RunOutcome::Running, DateTime::UNIX_EPOCH)
+        .await?;
+    let evidence = running.evidence.join("\n");
+    assert!(
+        evidence.contains("no worker has taken it up yet"),
+        "{evidence}"
+    );
+    let left_out = often
+        .came_to(RunOutcome::SkippedOverlap, running.scheduled_for)
+        .await?;
+    let words = left_out.error.context("no words")?;
+    assert!(words.contains(&running.run_id.to_string()), "{words}");
+
+    let workflow = contracts::names::workflow_id_at(often.activity, running.scheduled_for);
+    let client = place.temporal.client();
+    client
+        .get_workflow_handle::<temporalio_client::UntypedWorkflow>(workflow)
+        .terminate(WorkflowTerminateOptions::default())
+        .await?;
+    until("the row to be closed", PATIENCE, || async {
+        let run = place.store.run(running.run_id).await?;
+        Ok::<_, store::Error>(run.is_some_and(|run| {
+            run.outcome == RunOutcome::Failed
+                && run
+                    .error
+                    .is_some_and(|error| error.contains("was terminated"))
+        }))
+    })
+    .await?;
     often.assert_complete().await?;
     Ok(())
 }
