@@ -4,9 +4,11 @@
 mod builds;
 mod faults;
 mod holds;
+mod killed;
 mod object_store;
 mod proxy;
 mod run;
+mod secrets;
 mod secured;
 mod sizes;
 mod triage;

@@ -57,6 +57,8 @@ pub(crate) struct Moment {
 pub(crate) enum Fate {
     /// It never happened.
     RolledBack,
+    /// It happened, and nobody was told.
+    Committed,
 }
 
 /// The held moments of one database.
