@@ -3,6 +3,7 @@
 
 mod access;
 mod caller;
+mod contract;
 mod event_types;
 mod feedback;
 mod outages;
