@@ -1,6 +1,7 @@
 //! Where it is measured: a Temporal server on Postgres, and all the rest from the testkit. Each
 //! benchmark has its own Kubernetes namespace, Temporal namespace, database and NATS.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
@@ -131,13 +132,32 @@ impl Place {
         program: Program,
         settings: &[(&str, &str)],
     ) -> Result<RunningProgram> {
-        let ours = [
-            ("TEMPORAL_HOST", self.temporal_host.as_str()),
-            ("TEMPORAL_NAMESPACE", self.environment.namespace()),
-            ("RUST_LOG", "warn"),
-        ];
-        let settings = ours.into_iter().chain(settings.iter().copied());
+        let ours = self.temporal_settings();
+        let ours = ours.iter().map(|(name, value)| (*name, value.as_str()));
+        let settings = ours
+            .chain([("RUST_LOG", "warn")])
+            .chain(settings.iter().copied());
         self.environment.start(program, settings).await
+    }
+
+    /// What differs from the environment's settings: the Temporal server.
+    fn temporal_settings(&self) -> [(&'static str, String); 2] {
+        [
+            ("TEMPORAL_HOST", self.temporal_host.clone()),
+            (
+                "TEMPORAL_NAMESPACE",
+                self.environment.namespace().to_owned(),
+            ),
+        ]
+    }
+
+    /// Where everything is, for `actcore`.
+    pub(crate) fn env(&self) -> BTreeMap<String, String> {
+        let mut env = self.environment.env();
+        for (name, value) in self.temporal_settings() {
+            env.insert(name.to_owned(), value);
+        }
+        env
     }
 }
 

@@ -1,5 +1,6 @@
 //! The benchmarks, one file per subject. Each returns its figures.
 
+mod audit;
 mod definitions;
 mod events;
 mod fire_lag;
@@ -30,6 +31,8 @@ pub(crate) struct Size {
 pub(crate) enum Benchmark {
     /// Definitions applied, compared again and changed.
     Definitions,
+    /// Expected times audited, and all definitions verified.
+    Audit,
     /// Events matched and unmatched.
     Events,
     /// Runs per worker.
@@ -44,12 +47,13 @@ pub(crate) enum Benchmark {
 
 impl Benchmark {
     /// All, in the order in which they are run.
-    pub(crate) const ALL: [Self; 6] = [
+    pub(crate) const ALL: [Self; 7] = [
         Self::History,
         Self::Idle,
         Self::Events,
         Self::Runs,
         Self::FireLag,
+        Self::Audit,
         Self::Definitions,
     ];
 
@@ -57,6 +61,7 @@ impl Benchmark {
     pub(crate) const fn title(self) -> &'static str {
         match self {
             Self::Definitions => "Definitions",
+            Self::Audit => "Proof of runs",
             Self::Events => "Events",
             Self::Runs => "Runs",
             Self::FireLag => "Fire lag",
@@ -69,6 +74,7 @@ impl Benchmark {
     pub(crate) async fn run(self, servers: &Servers, size: Size) -> Result<Vec<Figure>> {
         match self {
             Self::Definitions => definitions::measure(servers, size).await,
+            Self::Audit => audit::measure(servers, size).await,
             Self::Events => events::measure(servers, size).await,
             Self::Runs => runs::measure(servers, size).await,
             Self::FireLag => fire_lag::measure(servers).await,
