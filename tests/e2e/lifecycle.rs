@@ -43,7 +43,7 @@ pub(crate) async fn install(shell: &Shell) -> Result<()> {
         ))
         .await?;
     shell
-        .run(&format!("helm test {RELEASE} -n {NAMESPACE}"))
+        .run(&format!("helm test {RELEASE} -n {NAMESPACE} --logs"))
         .await?;
     Ok(())
 }
@@ -125,6 +125,11 @@ pub(crate) async fn remove(shell: &Shell) -> Result<()> {
     shell
         .run(&format!(
             "helm uninstall {RELEASE} -n {NAMESPACE} --wait --timeout 3m"
+        ))
+        .await?;
+    shell
+        .run(&format!(
+            "kubectl -n {NAMESPACE} delete pod actcore-helm-test --ignore-not-found"
         ))
         .await?;
     let by_label = format!(
