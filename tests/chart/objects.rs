@@ -253,7 +253,7 @@ fn a_migration_is_a_new_job_when_what_it_runs_changes() {
         let job = objects.iter().find(|object| object["kind"] == json!("Job"));
         job.unwrap().clone()
     };
-    let (one, same) = (job(&[]), job(&["worker.replicas=7"]));
+    let (one, same) = (job(&[]), job(&["eventRouter.replicas=7"]));
     let other = job(&[r#"image.tag="next""#]);
     assert_eq!(name(&one), name(&same));
     assert_ne!(name(&one), name(&other));

@@ -294,7 +294,7 @@ fn a_bad_value_is_refused_by_the_name_of_its_key() {
 }
 
 /// What the schema can't see: keys that have moved, and values that contradict each other.
-const ADVISED: [(&str, &[&str], &str); 18] = [
+const ADVISED: [(&str, &[&str], &str); 20] = [
     ("values-dev.yaml", &["replicaCount=2"], "operator.replicas"),
     (
         "values-dev.yaml",
@@ -365,6 +365,16 @@ const ADVISED: [(&str, &[&str], &str); 18] = [
         "values-dev.yaml",
         &[r#"workingMemory.existingClaim="x""#],
         "workingMemory: set either url",
+    ),
+    (
+        "values-dev.yaml",
+        &["worker.replicas=2"],
+        "workingMemory.emptyDir is each worker's own folder",
+    ),
+    (
+        "values-dev.yaml",
+        &["worker.autoscaling.enabled=true"],
+        "workingMemory.emptyDir is each worker's own folder",
     ),
     (
         "values-dev.yaml",

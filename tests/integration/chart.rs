@@ -410,7 +410,7 @@ async fn an_upgrade_takes_nothing_from_the_operator_and_an_uninstall_leaves_noth
         )
         .await?;
 
-    let changed = ["--set", "worker.replicas=3,image.tag=next"];
+    let changed = ["--set", "api.replicas=3,image.tag=next"];
     helm(&place, &with(&["upgrade", "activity-core", "."], &changed)).await?;
     assert_eq!(written(&place).await?, before, "after the upgrade");
     helm(&place, &["rollback", "activity-core", "1"]).await?;

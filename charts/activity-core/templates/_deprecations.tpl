@@ -30,6 +30,9 @@ that this can say more than that they are unknown.
 {{- end -}}
 {{- with .Values.workingMemory -}}
 {{- if gt (len (compact (list .url .existingClaim (ternary "emptyDir" "" .emptyDir)))) 1 -}}{{- fail "workingMemory: set either url, existingClaim or emptyDir" -}}{{- end -}}
+{{- with $.Values.worker -}}
+{{- if and $.Values.workingMemory.emptyDir (or .autoscaling.enabled (gt (int .replicas) 1)) -}}{{- fail "workingMemory.emptyDir is each worker's own folder, so reports would lie in several: set worker.replicas to 1 and worker.autoscaling.enabled to false, or workingMemory.existingClaim or workingMemory.url instead" -}}{{- end -}}
+{{- end -}}
 {{- if and .credentials.secretName (not .url) -}}{{- fail "workingMemory.url is required when workingMemory.credentials.secretName is set" -}}{{- end -}}
 {{- end -}}
 {{- end }}
