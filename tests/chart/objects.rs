@@ -320,6 +320,26 @@ fn without_a_token_the_api_is_on_the_loopback_address_only() {
 }
 
 #[test]
+fn the_port_that_kind_maps_is_that_of_the_api() {
+    let kind = std::fs::read_to_string(crate::helm::repository().join("kind-config.yaml")).unwrap();
+    let cluster: Value = serde_norway::from_str(&kind).unwrap();
+    let mapping = &cluster["nodes"][0]["extraPortMappings"][0];
+    // The command at the head of the file.
+    let command = kind
+        .lines()
+        .find(|line| line.contains("--set api.service"))
+        .unwrap();
+    let mut settings = command.split_whitespace().filter(|word| word.contains('='));
+    let (kind_of_service, port) = (settings.next().unwrap(), settings.next().unwrap());
+    let kind_of_service = kind_of_service.replace("NodePort", "\"NodePort\"");
+    let objects = template("values-dev.yaml", &[&kind_of_service, port]).unwrap();
+    let service = &find(&objects, "Service actcore-api")["spec"];
+    assert_eq!(service["type"], json!("NodePort"));
+    assert_eq!(service["ports"][0]["nodePort"], mapping["containerPort"]);
+    assert_eq!(service["ports"][0]["port"], mapping["hostPort"]);
+}
+
+#[test]
 fn the_prometheus_operators_objects_are_rendered_on_request() {
     let kinds = |values: &str, setting: &str| -> BTreeSet<String> {
         let objects = template(values, &[setting]).unwrap();

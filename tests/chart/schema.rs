@@ -116,7 +116,7 @@ fn values_and_schema_have_the_same_keys() {
 }
 
 /// Bad settings, each with the words that the refusal must hold: the key, and what is wrong.
-const REFUSED: [(&str, &[&str]); 62] = [
+const REFUSED: [(&str, &[&str]); 63] = [
     ("unknown=1", &["unknown"]),
     (r#"image.repo="x""#, &["/image", "repo"]),
     (r#"image.repository="""#, &["/image/repository"]),
@@ -262,6 +262,10 @@ const REFUSED: [(&str, &[&str]); 62] = [
     ),
     (r#"api.service.type="Ingress""#, &["/api/service/type"]),
     (
+        "api.service.nodePort=70000",
+        &["/api/service/nodePort", "maximum"],
+    ),
+    (
         "networkPolicy.temporal.ports=[70000]",
         &["/networkPolicy/temporal/ports/0"],
     ),
@@ -294,7 +298,7 @@ fn a_bad_value_is_refused_by_the_name_of_its_key() {
 }
 
 /// What the schema can't see: keys that have moved, and values that contradict each other.
-const ADVISED: [(&str, &[&str], &str); 20] = [
+const ADVISED: [(&str, &[&str], &str); 21] = [
     ("values-dev.yaml", &["replicaCount=2"], "operator.replicas"),
     (
         "values-dev.yaml",
@@ -365,6 +369,11 @@ const ADVISED: [(&str, &[&str], &str); 20] = [
         "values-dev.yaml",
         &[r#"workingMemory.existingClaim="x""#],
         "workingMemory: set either url",
+    ),
+    (
+        "values-dev.yaml",
+        &["api.service.nodePort=30010"],
+        "api.service.type is ClusterIP",
     ),
     (
         "values-dev.yaml",

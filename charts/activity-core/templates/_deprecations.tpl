@@ -28,6 +28,9 @@ that this can say more than that they are unknown.
 {{- if gt (int .minReplicas) (int .maxReplicas) -}}{{- fail (printf "%s.autoscaling.minReplicas is larger than %s.autoscaling.maxReplicas" $name $name) -}}{{- end -}}
 {{- end -}}
 {{- end -}}
+{{- with .Values.api.service -}}
+{{- if and .nodePort (eq .type "ClusterIP") -}}{{- fail "api.service.nodePort is set while api.service.type is ClusterIP: set it to NodePort" -}}{{- end -}}
+{{- end -}}
 {{- with .Values.workingMemory -}}
 {{- if gt (len (compact (list .url .existingClaim (ternary "emptyDir" "" .emptyDir)))) 1 -}}{{- fail "workingMemory: set either url, existingClaim or emptyDir" -}}{{- end -}}
 {{- with $.Values.worker -}}
