@@ -142,7 +142,9 @@ async fn work(work: Work<'_>) -> anyhow::Result<()> {
         identity,
         Duration::from_secs(u64::from(arguments.lease_duration_seconds)),
     );
-    if !elector.acquire(shutdown).await || !prepare(&temporal, &store, shutdown).await {
+    // Only who can work stands for election: a Lease that is held while waiting for the schema
+    // would not be renewed.
+    if !prepare(&temporal, &store, shutdown).await || !elector.acquire(shutdown).await {
         elector.release().await;
         return Ok(());
     }

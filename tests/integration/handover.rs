@@ -61,6 +61,32 @@ async fn a_leader_that_is_told_to_stop_hands_over_before_its_lease_ends() -> Res
 }
 
 #[tokio::test]
+async fn operators_that_wait_for_postgres_longer_than_a_lease_lasts_all_stay() -> Result<()> {
+    // Far longer than the Lease of FAST.
+    const OUTAGE: Duration = Duration::from_secs(8);
+    let place = Place::new("patient").await?;
+    let administrator = place.administrator().await?;
+    let database = place.database_name();
+    administrator.lock_out(&database).await?;
+    let let_in = async {
+        tokio::time::sleep(OUTAGE).await;
+        administrator.let_in(&database).await
+    };
+    let start = || place.environment.start(Program::Operator, FAST);
+    let (first, second, let_in) = tokio::join!(start(), start(), let_in);
+    let_in?;
+    let (first, second) = (first?, second?);
+    place.create("after", daily()).await?;
+    place
+        .condition("after", "Ready", ("True", "Synced"))
+        .await?;
+    for operator in [first, second] {
+        assert_eq!(operator.exit_status(), None, "it did not stay");
+    }
+    Ok(())
+}
+
+#[tokio::test]
 async fn a_deletion_waits_for_temporal_and_ends_without_it_when_told_to() -> Result<()> {
     let place = Place::new("gone for good").await?;
     let options = TemporalOptions {
