@@ -64,6 +64,10 @@ e2e: build ## Takes the chart through its life on a real cluster (kind, or a nod
 	@.ci/e2e-packages
 	@$(CARGO) test --workspace --test e2e -- --nocapture
 
+.PHONY: pages
+pages: build ## Causes each fault of the paging policy, with a real Prometheus and Alertmanager (ten minutes)
+	@$(CARGO) test --workspace --test pages -- --nocapture
+
 # Static programs: the image needs nothing else.
 MUSL ?= $(shell uname -m)-unknown-linux-musl
 IMAGE ?= target/activity-core.tar

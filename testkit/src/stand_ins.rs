@@ -5,6 +5,7 @@
 
 mod chat;
 mod issue_core;
+mod pager;
 mod schema_example;
 mod state_hub;
 mod traffic;
@@ -26,6 +27,7 @@ use tokio::task::JoinHandle;
 use crate::background;
 pub use chat::{API_KEY, Chat};
 pub use issue_core::{Issue, IssueCore};
+pub use pager::{Notice, Pager};
 pub use state_hub::{Progress, StateHub};
 pub(crate) use traffic::lock;
 pub use traffic::{Fault, Recorded, Traffic};
