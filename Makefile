@@ -85,5 +85,5 @@ generate: ## Writes every generated file
 .PHONY: lint
 lint: ## Checks format, lints, licences and sources of dependencies
 	@$(CARGO) fmt --all -- --check
-	@$(CARGO) clippy --workspace --all-targets -- -D warnings
+	@$(CARGO) clippy --workspace --all-targets --test e2e --test pages -- -D warnings
 	@$(CARGO) deny check bans licenses sources
