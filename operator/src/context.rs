@@ -36,9 +36,8 @@ pub struct Context {
     pub(crate) claims: Claims,
     /// Every maintenance window that is watched, as of the last event.
     pub windows: reflector::Store<MaintenanceWindow>,
-    /// Whether what no definition declares is swept: only by an operator that watches every
-    /// namespace, since another one's definitions are no orphans.
-    pub sweeps: bool,
+    /// The one namespace that is watched; what belongs to another one is another operator's.
+    pub watched: Option<String>,
     /// The activities whose Schedule did not fire although it looked as declared.
     pub(crate) distrusted: Distrusted,
     /// Where progress notes go; `None` when no State Hub is set.
@@ -47,4 +46,23 @@ pub struct Context {
     pub swept_for: tokio::sync::Mutex<Option<String>>,
     /// The most time that the steps of one run may take together.
     pub time_limit: Duration,
+}
+
+impl Context {
+    /// Whether what is of this namespace is ours to sweep when nobody declares it.
+    pub(crate) fn watches(&self, namespace: &str) -> bool {
+        let watched = self.watched.as_deref();
+        watched.is_none_or(|watched| watched == namespace)
+    }
+
+    /// The API server, for everything that is watched of a kind.
+    pub(crate) fn declared<K>(&self) -> kube::Api<K>
+    where
+        K: kube::Resource<DynamicType = (), Scope = kube::core::NamespaceResourceScope>,
+    {
+        match &self.watched {
+            Some(namespace) => kube::Api::namespaced(self.client.clone(), namespace),
+            None => kube::Api::all(self.client.clone()),
+        }
+    }
 }

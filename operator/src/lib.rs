@@ -198,7 +198,7 @@ fn context_of(
         definitions,
         claims: Claims::default(),
         windows,
-        sweeps: arguments.watch_namespace.is_none(),
+        watched: arguments.watch_namespace.clone(),
         distrusted: Distrusted::default(),
         state_hub: state_hub.map(audit::StateHub::new).transpose()?,
         swept_for: tokio::sync::Mutex::default(),

@@ -7,12 +7,13 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
-use crds::ActivityDefinition;
+use crds::{ActivityDefinition, EventType};
 use domain::{ActivityId, Trigger};
 use k8s_openapi::api::core::v1::ObjectReference;
-use kube::runtime::events::{Event, EventType};
+use kube::api::ListParams;
+use kube::runtime::events;
 use kube::runtime::reflector::ObjectRef;
-use kube::{Api, Resource as _, ResourceExt};
+use kube::{Resource as _, ResourceExt};
 use store::MirrorRow;
 use temporal::{ListedSchedule, Pause, PauseOwner, ScheduleAction, ScheduleSpec};
 use uuid::Uuid;
@@ -155,7 +156,8 @@ pub(crate) async fn resync(
             context.metrics.definitions.set_schedule_missing(&object);
         }
     }
-    sweep(context, &findings.orphans).await?;
+    sweep(context, findings.orphans, &rows).await?;
+    sweep_event_types(context).await?;
     context
         .metrics
         .last_resync
@@ -167,14 +169,24 @@ pub(crate) async fn resync(
         .collect())
 }
 
-/// Removes what no definition declares. The cache may be behind, so the API server is asked for
+/// Removes what no definition declares: what is of a namespace that is watched, since another
+/// operator's definitions are no orphans. The cache may be behind, so the API server is asked for
 /// every definition first.
-async fn sweep(context: &Context, orphans: &BTreeSet<ActivityId>) -> anyhow::Result<()> {
-    if orphans.is_empty() || !context.sweeps {
+async fn sweep(
+    context: &Context,
+    mut orphans: BTreeSet<ActivityId>,
+    rows: &[MirrorRow],
+) -> anyhow::Result<()> {
+    if context.watched.is_some() {
+        let ours = rows.iter().filter(|row| context.watches(&row.namespace));
+        let ours: BTreeSet<_> = ours.map(|row| ActivityId::new(row.activity_id)).collect();
+        orphans.retain(|activity| ours.contains(activity));
+    }
+    if orphans.is_empty() {
         return Ok(());
     }
-    let all: Api<ActivityDefinition> = Api::all(context.client.clone());
-    let declared: BTreeSet<ActivityId> = all
+    let declared: BTreeSet<ActivityId> = context
+        .declared::<ActivityDefinition>()
         .list(&kube::api::ListParams::default())
         .await?
         .into_iter()
@@ -206,10 +218,39 @@ async fn sweep_one(context: &Context, activity: ActivityId) -> anyhow::Result<()
     Ok(())
 }
 
+/// Removes the rows of event types that are gone. The API server lets an object go whose finalizer
+/// comes in the same moment as its deletion, so a finalizer is no proof that nothing is left.
+async fn sweep_event_types(context: &Context) -> anyhow::Result<()> {
+    let mut rows = context.store.event_types().await?;
+    rows.retain(|row| context.watches(&row.namespace));
+    // From its cache first, which costs the API server nothing; then for certain.
+    for asking in [ListParams::default().match_any(), ListParams::default()] {
+        if rows.is_empty() {
+            return Ok(());
+        }
+        let declared = context.declared::<EventType>();
+        let declared = declared.list_metadata(&asking).await?;
+        let declared: BTreeSet<String> = declared.into_iter().filter_map(|it| it.uid()).collect();
+        rows.retain(|row| !declared.contains(&row.uid.to_string()));
+    }
+    for row in rows {
+        context.leadership.check()?;
+        tracing::warn!(
+            event_type = row.name,
+            namespace = row.namespace,
+            object_uid = %row.uid,
+            "sweeping an event type that nobody declares"
+        );
+        context.store.delete_event_type(row.uid).await?;
+        context.metrics.drift.with_label_values(&["orphan"]).inc();
+    }
+    Ok(())
+}
+
 /// An Event about the object that is gone, so that people see what became of its Schedule.
 async fn announce_sweep(context: &Context, row: &MirrorRow) {
-    let event = Event {
-        type_: EventType::Normal,
+    let event = events::Event {
+        type_: events::EventType::Normal,
         reason: crds::condition::reasons::ORPHAN_SWEPT.to_owned(),
         note: Some(format!(
             "deleted the Schedule and the mirror row of activity {}, which no definition declares",

@@ -376,3 +376,33 @@ async fn metrics(operator: &RunningProgram) -> Result<String> {
 fn value(line: &str) -> Option<i64> {
     line.rsplit(' ').next()?.parse().ok()
 }
+
+#[tokio::test]
+async fn an_event_type_that_nobody_declares_is_swept_where_it_is_ours() -> Result<()> {
+    let (place, _operator) = place("event type orphan").await?;
+    let row = |namespace: &str, name: &str| store::EventTypeRow {
+        name: name.to_owned(),
+        namespace: namespace.to_owned(),
+        uid: uuid::Uuid::new_v4(),
+        generation: 1,
+        description: None,
+        schema: None,
+        validation: "Enforce".to_owned(),
+    };
+    // What is left of an object that the API server let go before its finalizer was there.
+    let ours = row(place.environment.namespace(), "user.gone");
+    let theirs = row("elsewhere", "user.created");
+    for row in [&ours, &theirs] {
+        place.store.write_event_type(row).await?;
+    }
+    testkit::wait::until("the orphan to be swept", PATIENCE, || async {
+        let rows = place.store.event_types().await?;
+        Ok::<_, store::Error>(if rows == [theirs.clone()] {
+            Seen::Done(())
+        } else {
+            Seen::not_yet(format!("{rows:?}"))
+        })
+    })
+    .await?;
+    Ok(())
+}
