@@ -44,6 +44,7 @@ impl Servers {
         // The development server is not used; it idles.
         let stack = Stack::start(StackOptions {
             temporal_namespaces: 32,
+            ..StackOptions::default()
         })
         .await?;
         let place = ServerPlace {

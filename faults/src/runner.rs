@@ -48,6 +48,7 @@ impl Runner {
     pub async fn start(options: Options) -> Result<Self> {
         let stack = StackOptions {
             temporal_namespaces: 256,
+            ..StackOptions::default()
         };
         Ok(Self::on(Stack::start(stack).await?, options))
     }

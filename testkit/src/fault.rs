@@ -15,19 +15,24 @@ mod kind;
 mod kubernetes;
 mod listener;
 mod nats;
+mod plant;
 mod postgres;
 mod program;
 
 pub use call::{Call, Effect, Server};
 pub use conductor::{Conductor, Fault, Injected, Met};
 pub use kind::Kind;
+pub use plant::{Claim, Plant, Slip};
 pub use program::{FaultyProgram, Restart};
 
 use std::time::Duration;
 
-/// How long a slow call is held: longer than the shortest lease (3 s), and than the acknowledgement
-/// wait that the tests give a router (2 s).
-pub const SLOW: Duration = Duration::from_secs(5);
+/// How long a slow call is held: longer than the lease (6 s) and the acknowledgement wait (2 s)
+/// that those give their programs who strike them.
+pub const SLOW: Duration = Duration::from_secs(7);
+
+/// How long a call comes late that a program with a planted bug makes late.
+const LATE: Duration = Duration::from_secs(3);
 
 /// How long an unanswered call is held before its connection is cut. Whoever still waits by then
 /// has no deadline worth the name.

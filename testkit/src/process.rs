@@ -138,6 +138,7 @@ pub struct Process {
     /// How long the log was when it started.
     log_start: u64,
     stop_signal: Signal,
+    command: Command,
 }
 
 impl Process {
@@ -179,6 +180,11 @@ impl Process {
             }
             _ => Ok(()),
         }
+    }
+
+    /// Starts the same again, once this one has ended: with its arguments, ports and data.
+    pub fn start_again(&self) -> Result<Self> {
+        self.command.clone().spawn()
     }
 
     /// Waits for its end, at most `timeout`.

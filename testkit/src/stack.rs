@@ -21,12 +21,15 @@ pub struct StackOptions {
     /// How many tests at most can have a Temporal namespace of their own. Many cost little: with
     /// 256 Temporal starts 0.15 s later than with one, and takes 60 MB more.
     pub temporal_namespaces: usize,
+    /// Temporal keeps its state when it is killed and started again.
+    pub persistent_temporal: bool,
 }
 
 impl Default for StackOptions {
     fn default() -> Self {
         Self {
             temporal_namespaces: 256,
+            persistent_temporal: false,
         }
     }
 }
@@ -79,6 +82,7 @@ impl Stack {
             logs: folder.logs(),
             temporal: TemporalOptions {
                 namespaces: temporal_namespaces.clone(),
+                persistent: options.persistent_temporal,
                 ..TemporalOptions::default()
             },
             nats: None,

@@ -112,6 +112,7 @@ impl Shell {
 async fn shell() -> Result<Shell> {
     let stack = Stack::start(StackOptions {
         temporal_namespaces: 1,
+        ..StackOptions::default()
     })
     .await?;
     let place = Place::on(&stack, "documentation").await?;

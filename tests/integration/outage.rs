@@ -90,6 +90,7 @@ async fn an_orphan_is_swept_and_a_terminating_namespace_is_let_go() -> Result<()
     // An operator that watches every namespace needs a cluster of its own.
     let stack = Stack::start(StackOptions {
         temporal_namespaces: 1,
+        ..StackOptions::default()
     })
     .await?;
     let place = Place::on(&stack, "sweep").await?;

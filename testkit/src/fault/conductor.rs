@@ -4,12 +4,14 @@
 use std::collections::HashMap;
 use std::fmt;
 use std::str::FromStr;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
 use tokio::sync::Notify;
 
+use super::plant::{Plant, Slip};
 use super::{Call, Kind, Server};
 use crate::program::RunningProgram;
 use crate::stand_ins::lock;
@@ -93,6 +95,8 @@ pub struct Conductor {
     state: Mutex<State>,
     program: Mutex<Option<Arc<RunningProgram>>>,
     met: Notify,
+    plants: Mutex<Vec<Plant>>,
+    slips: AtomicU64,
 }
 
 #[derive(Debug, Default)]
@@ -118,6 +122,20 @@ impl Conductor {
             era,
             ..State::default()
         };
+    }
+
+    /// Makes the program look from now on as if it had these bugs, and no others.
+    pub fn plant(&self, plants: &[Plant]) {
+        *lock(&self.plants) = plants.to_vec();
+    }
+
+    /// What the program does wrong in a call, and a number that no other call has.
+    pub(super) fn slip(&self, call: &Call) -> Option<(Slip, u64)> {
+        let slip = lock(&self.plants)
+            .iter()
+            .find(|plant| plant.shows_in(call))?
+            .slip;
+        Some((slip, self.slips.fetch_add(1, Ordering::Relaxed)))
     }
 
     /// Everything that went through since the conductor was armed.

@@ -19,7 +19,8 @@ use tokio_util::sync::CancellationToken;
 
 use super::conductor::Injection;
 use super::listener::Listening;
-use super::{Call, Conductor, Effect, Kind, LONGEST_HOLD, SLOW};
+use super::plant::Slip;
+use super::{Call, Conductor, Effect, Kind, LATE, LONGEST_HOLD, SLOW};
 
 /// An answer's body.
 pub(super) type Body = UnsyncBoxBody<Bytes, anyhow::Error>;
@@ -31,7 +32,7 @@ pub(super) type Whole = Response<WholeBody>;
 #[derive(Debug, Clone)]
 pub(super) struct WholeBody {
     pub(super) bytes: Bytes,
-    trailers: Option<HeaderMap>,
+    pub(super) trailers: Option<HeaderMap>,
 }
 
 impl WholeBody {
@@ -85,6 +86,16 @@ pub(super) trait Protocol: Send + Sync + 'static {
         connection: &Connection,
     ) -> impl Future<Output = Response<Body>> + Send;
 
+    /// An answer as if the call had been carried out, for a planted bug.
+    fn pretend(
+        &self,
+        call: &Call,
+        request: Request<Bytes>,
+    ) -> impl Future<Output = Result<Response<Body>>> + Send;
+
+    /// The answer of a server that has nothing, for a planted bug.
+    fn nothing(&self) -> Response<Body>;
+
     /// An old answer to a call, from before the plan began, if one is kept.
     fn stale(&self, _request: &Request<Bytes>) -> Option<Response<Body>> {
         None
@@ -130,7 +141,7 @@ pub(super) async fn listen<P: Protocol>(
 async fn serve<P: Protocol>(protocol: Arc<P>, connection: Connection, stream: TcpStream) {
     let service = service_fn(move |request| {
         let (protocol, connection) = (Arc::clone(&protocol), connection.clone());
-        async move { Ok::<_, Infallible>(answer(&*protocol, &connection, request).await) }
+        async move { Ok::<_, Infallible>(answer(&protocol, &connection, request).await) }
     });
     // An error is a connection that broke, which is what happens here.
     match P::VERSION {
@@ -146,7 +157,7 @@ async fn serve<P: Protocol>(protocol: Arc<P>, connection: Connection, stream: Tc
 }
 
 async fn answer<P: Protocol>(
-    protocol: &P,
+    protocol: &Arc<P>,
     connection: &Connection,
     request: Request<Incoming>,
 ) -> Response<Body> {
@@ -164,13 +175,13 @@ async fn answer<P: Protocol>(
 
 /// Forwards without a fault, other than those of the deliveries.
 async fn pass<P: Protocol>(
-    protocol: &P,
+    protocol: &Arc<P>,
     connection: &Connection,
     call: &Call,
     request: Request<Bytes>,
 ) -> Response<Body> {
     // A server that can't be reached looks like one from here too.
-    let Ok(answer) = protocol.forward(request).await else {
+    let Ok(answer) = carry(protocol, connection, call, request).await else {
         connection.hang_up().await
     };
     if call.effect == Effect::Subscribe {
@@ -182,19 +193,57 @@ async fn pass<P: Protocol>(
 
 /// Forwards and waits for the whole answer.
 async fn whole<P: Protocol>(
-    protocol: &P,
+    protocol: &Arc<P>,
     connection: &Connection,
+    call: &Call,
     request: Request<Bytes>,
 ) -> Whole {
-    let collected = async { collect(protocol.forward(request).await?).await };
+    let collected = async { collect(carry(protocol, connection, call, request).await?).await };
     match collected.await {
         Ok(answer) => answer,
         Err(_) => connection.hang_up().await,
     }
 }
 
+/// Has the server answer, or whoever stands in for it when the program has a planted bug.
+async fn carry<P: Protocol>(
+    protocol: &Arc<P>,
+    connection: &Connection,
+    call: &Call,
+    mut request: Request<Bytes>,
+) -> Result<Response<Body>> {
+    let Some((slip, number)) = connection.conductor.slip(call) else {
+        return protocol.forward(request).await;
+    };
+    match slip {
+        Slip::Never => protocol.pretend(call, request).await,
+        Slip::SeesNothing => Ok(protocol.nothing()),
+        Slip::Late => {
+            let (protocol, late) = (Arc::clone(protocol), request.clone());
+            let answer = protocol.pretend(call, request).await;
+            tokio::spawn(async move {
+                tokio::time::sleep(LATE).await;
+                // Nobody is there any more to hear of an error.
+                let _ = protocol.forward(late).await;
+            });
+            answer
+        }
+        Slip::Twice => {
+            request.headers_mut().remove("idempotency-key");
+            collect(protocol.forward(request.clone()).await?).await?;
+            protocol.forward(request).await
+        }
+        slip => {
+            request.headers_mut().remove("content-length");
+            protocol
+                .forward(request.map(|body| slip.distort(&body, number)))
+                .await
+        }
+    }
+}
+
 async fn strike<P: Protocol>(
-    protocol: &P,
+    protocol: &Arc<P>,
     connection: &Connection,
     (call, request): (&Call, Request<Bytes>),
     injection: Injection,
@@ -203,11 +252,11 @@ async fn strike<P: Protocol>(
     match kind {
         Kind::CrashBefore => connection.crash().await,
         Kind::CrashApplied => {
-            whole(protocol, connection, request).await;
+            whole(protocol, connection, call, request).await;
             connection.crash().await
         }
         Kind::CrashAfter => {
-            let answer = whole(protocol, connection, request).await;
+            let answer = whole(protocol, connection, call, request).await;
             let conductor = Arc::clone(&connection.conductor);
             then(answer, injection, move || conductor.kill())
         }
@@ -217,13 +266,13 @@ async fn strike<P: Protocol>(
             connection.hang_up().await
         }
         Kind::ReplyLost => {
-            whole(protocol, connection, request).await;
+            whole(protocol, connection, call, request).await;
             connection.hang_up().await
         }
         Kind::Cut => connection.hang_up().await,
         Kind::Conflict if call.effect != Effect::Update => {
-            whole(protocol, connection, request.clone()).await;
-            in_full(whole(protocol, connection, request).await)
+            whole(protocol, connection, call, request.clone()).await;
+            in_full(whole(protocol, connection, call, request).await)
         }
         Kind::Retryable | Kind::Permanent | Kind::Conflict | Kind::Expired => {
             protocol.refusal(kind, variant)
@@ -233,8 +282,8 @@ async fn strike<P: Protocol>(
             pass(protocol, connection, call, request).await
         }
         Kind::Duplicated => {
-            let first = whole(protocol, connection, request.clone()).await;
-            whole(protocol, connection, request).await;
+            let first = whole(protocol, connection, call, request.clone()).await;
+            whole(protocol, connection, call, request).await;
             in_full(first)
         }
         Kind::StaleList => match protocol.stale(&request) {

@@ -4,14 +4,14 @@
 use std::sync::Arc;
 
 use anyhow::Result;
-use axum::http::{HeaderValue, Request, Response, request};
+use axum::http::{HeaderMap, HeaderValue, Request, Response, request};
 use bytes::Bytes;
 use http_body_util::{BodyExt as _, Full};
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
 
-use super::exchange::{self, Body, Connection, Protocol, Version};
+use super::exchange::{self, Body, Connection, Protocol, Version, WholeBody};
 use super::http::{pick, readdress};
 use super::listener::Listening;
 use super::{Call, Conductor, Effect, Kind, SLOW, Server};
@@ -69,6 +69,22 @@ impl Protocol for Grpc {
         let message = HeaderValue::from_static("the fault proxy says so");
         headers.insert("grpc-message", message);
         answer
+    }
+
+    async fn pretend(&self, _: &Call, _: Request<Bytes>) -> Result<Response<Body>> {
+        Ok(self.nothing())
+    }
+
+    fn nothing(&self) -> Response<Body> {
+        let mut trailers = HeaderMap::new();
+        trailers.insert("grpc-status", HeaderValue::from_static("0"));
+        let mut answer = Response::new(WholeBody {
+            bytes: Bytes::from_static(&[0; MESSAGE_HEADER]),
+            trailers: Some(trailers),
+        });
+        let grpc = HeaderValue::from_static("application/grpc");
+        answer.headers_mut().insert("content-type", grpc);
+        exchange::in_full(answer)
     }
 
     async fn deliver(

@@ -3,12 +3,14 @@
 use std::sync::Arc;
 
 use anyhow::{Context as _, Result};
-use axum::http::{Method, Request, Response, StatusCode, Uri, request};
+use axum::http::{HeaderValue, Method, Request, Response, StatusCode, Uri, request};
 use bytes::Bytes;
 use http_body_util::{BodyExt as _, Full};
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
+use serde_json::{Value, json};
+use uuid::Uuid;
 
 use super::exchange::{self, Body, Connection, Protocol, Version};
 use super::listener::Listening;
@@ -73,6 +75,25 @@ impl Protocol for Http {
             ],
         };
         refuse(pick(&status, variant), "the fault proxy says so")
+    }
+
+    async fn pretend(&self, _: &Call, request: Request<Bytes>) -> Result<Response<Body>> {
+        let mut said: Value = serde_json::from_slice(request.body()).unwrap_or_default();
+        if let Some(said) = said.as_object_mut() {
+            said.insert("id".to_owned(), json!(Uuid::new_v4()));
+            said.insert("created_at".to_owned(), json!("2026-01-01T00:00:00Z"));
+        }
+        let mut answer = refuse(StatusCode::CREATED, said.to_string());
+        let json = HeaderValue::from_static("application/json");
+        answer.headers_mut().insert("content-type", json);
+        Ok(answer)
+    }
+
+    fn nothing(&self) -> Response<Body> {
+        let mut answer = refuse(StatusCode::OK, "[]");
+        let json = HeaderValue::from_static("application/json");
+        answer.headers_mut().insert("content-type", json);
+        answer
     }
 
     async fn deliver(&self, _: &Call, answer: Response<Body>, _: &Connection) -> Response<Body> {

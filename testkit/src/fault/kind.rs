@@ -77,21 +77,23 @@ impl Kind {
     /// Why this can't befall the call, or would be the same as another kind; `None` if it can.
     pub fn does_not_apply_to(self, call: &Call) -> Option<&'static str> {
         match call.effect {
-            Effect::Read => self.does_not_apply_to_read(call.server),
+            Effect::Read => self.does_not_apply_to_read(call),
             Effect::Create | Effect::Update | Effect::Delete => self.does_not_apply_to_write(call),
             Effect::Subscribe => self.does_not_apply_to_subscription(call.server),
             Effect::Delivery => self.does_not_apply_to_delivery(call.server),
         }
     }
 
-    const fn does_not_apply_to_read(self, server: Server) -> Option<&'static str> {
+    fn does_not_apply_to_read(self, call: &Call) -> Option<&'static str> {
         match self {
             Self::CrashApplied => Some("a read applies nothing: the same as crash-before"),
             Self::Conflict => Some("nobody competes for a read"),
             Self::Duplicated => Some("reading twice changes nothing"),
             Self::ReplyLost => Some("a read applies nothing: the same as cut"),
             Self::Expired => Some("only a watch expires"),
-            Self::StaleList if !matches!(server, Server::Kubernetes) => {
+            Self::StaleList
+                if call.server != Server::Kubernetes || !call.name.starts_with("list-") =>
+            {
                 Some("only Kubernetes' lists come from a cache")
             }
             _ => None,

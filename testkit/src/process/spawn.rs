@@ -72,20 +72,15 @@ pub(super) fn spawn(command: Command) -> Result<Process> {
     })?;
     let pid = child.id();
     let exit = watch_exit(child);
-    let Command {
-        name,
-        log,
-        stop_signal,
-        ..
-    } = command;
     Ok(Process {
-        name,
+        name: command.name.clone(),
         pid,
         handle,
         exit,
-        log,
+        log: command.log.clone(),
         log_start,
-        stop_signal,
+        stop_signal: command.stop_signal,
+        command,
     })
 }
 

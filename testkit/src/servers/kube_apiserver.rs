@@ -88,6 +88,11 @@ impl KubeApiserver {
         .await
     }
 
+    /// The server's process: to end it and to start it again.
+    pub fn process(&self) -> &Process {
+        &self.process
+    }
+
     /// Where the API is.
     pub fn url(&self) -> &str {
         &self.url

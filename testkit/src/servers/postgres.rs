@@ -63,9 +63,33 @@ impl Postgres {
         self.port
     }
 
+    /// The server's process: to end it and to start it again.
+    pub fn process(&self) -> &Process {
+        &self.process
+    }
+
     /// `postgres://actcore@127.0.0.1:PORT/NAME`.
     pub fn url(&self, database: &str) -> String {
         url(self.port, database)
+    }
+
+    /// Carries out one statement as the superuser, outside of any test's database.
+    pub async fn administer(&self, statement: &str) -> Result<()> {
+        let administering = async {
+            let mut connection = connect(&self.url("postgres"))
+                .await?
+                .context("no connection")?;
+            sqlx::query(AssertSqlSafe(statement.to_owned()))
+                .execute(&mut connection)
+                .await?;
+            connection.close().await?;
+            anyhow::Ok(())
+        };
+        tokio::time::timeout(CREATE_TIMEOUT, administering)
+            .await
+            .context("Postgres does not answer")
+            .flatten()
+            .with_context(|| format!("failed to carry out {statement}"))
     }
 
     /// Makes a database unless it is there already.

@@ -25,6 +25,7 @@ async fn main() -> Result<ExitCode> {
     let arguments = Arguments::parse();
     let stack = Stack::start(StackOptions {
         temporal_namespaces: 1,
+        ..StackOptions::default()
     })
     .await?;
     let report = endurance::run(&stack, &arguments.options).await?;

@@ -10,6 +10,7 @@ use tokio::net::TcpStream;
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 
 use super::super::conductor::Injection;
+use super::super::plant::Slip;
 use super::super::{Call, Conductor, Effect, Kind, LONGEST_HOLD, SLOW, Server};
 use super::line::{Message, Messages};
 
@@ -89,9 +90,36 @@ impl Session {
             _ => None,
         };
         match injection {
-            None => Ok(self.to_server.write_all(&message.bytes).await?),
+            None => self.publish(message).await,
             Some(injection) => self.strike(message, injection).await,
         }
+    }
+
+    /// Hands a message to the server, but for what a planted bug makes of it.
+    async fn publish(&mut self, message: Message) -> Result<(), HungUp> {
+        let is_publication = matches!(message.verb(), "PUB" | "HPUB");
+        let slip = is_publication
+            .then(|| self.conductor.slip(&message.call()))
+            .flatten();
+        match slip {
+            Some((Slip::Never, _)) => self.say(message.reply(), "").await,
+            Some((Slip::AcknowledgesAnyway, _)) => {
+                let reply = message.reply().unwrap_or_default();
+                let line = format!("PUB {} {reply} 4\r\n+ACK\r\n", message.word(1));
+                Ok(self.to_server.write_all(line.as_bytes()).await?)
+            }
+            _ => Ok(self.to_server.write_all(&message.bytes).await?),
+        }
+    }
+
+    /// Answers in the server's place.
+    async fn say(&mut self, reply: Option<&str>, body: &str) -> Result<(), HungUp> {
+        let Some(reply) = reply else { return Ok(()) };
+        let Some(id) = self.subscription(reply) else {
+            return Ok(());
+        };
+        let answer = format!("MSG {reply} {id} {}\r\n{body}\r\n", body.len());
+        Ok(self.to_client.write_all(answer.as_bytes()).await?)
     }
 
     async fn strike(&mut self, message: Message, injection: Injection) -> Result<(), HungUp> {
@@ -201,6 +229,11 @@ impl Session {
             .is_some_and(|reply| reply.starts_with("$JS.ACK."));
         let injection = if is_delivery {
             let call = Call::new(Server::Nats, "message", Effect::Delivery);
+            if let Some((Slip::AcknowledgesEarly, _)) = self.conductor.slip(&call) {
+                let reply = message.reply().unwrap_or_default();
+                let line = format!("PUB {reply} 4\r\n+ACK\r\n");
+                self.to_server.write_all(line.as_bytes()).await?;
+            }
             self.conductor.meet(&call)
         } else {
             None

@@ -11,6 +11,7 @@ use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 
 use super::super::conductor::Injection;
 use super::super::http::pick;
+use super::super::plant::Slip;
 use super::super::{Call, Conductor, Effect, Kind, LONGEST_HOLD, SLOW, Server};
 use super::frame::{Frame, Frames, UNTYPED};
 use super::statement;
@@ -182,7 +183,11 @@ impl Session {
     }
 
     async fn send_batch(&mut self) -> Result<(), Over> {
-        let Batch { bytes, call } = std::mem::take(&mut self.batch);
+        let Batch { mut bytes, call } = std::mem::take(&mut self.batch);
+        let slip = call.as_ref().and_then(|call| self.conductor.slip(call));
+        if let Some((Slip::RollsBack, _)) = slip {
+            bytes = BytesMut::from(&b"Q\0\0\0\x0dROLLBACK\0"[..]);
+        }
         let injection = call
             .filter(|call| call.name != "empty")
             .and_then(|call| self.conductor.meet(&call));

@@ -7,8 +7,10 @@ pub(super) fn name(sql: &str) -> Call {
     let words = words(sql);
     let verb = words.first().map_or("empty", String::as_str);
     let after = |keyword: &str| {
-        let at = words.iter().position(|word| word == keyword)?;
-        words.get(at + 1).map(String::as_str)
+        // Of `for update skip locked`, the update is not the verb.
+        let mut pairs = words.windows(2).filter(|pair| pair[0] == keyword);
+        let pair = pairs.find(|pair| pair[1] != "skip" && pair[1] != "nowait")?;
+        Some(pair[1].as_str())
     };
     let has = |word: &str| words.iter().any(|other| other == word);
     let named = |verb: &str, table: Option<&str>, effect| {
@@ -16,11 +18,16 @@ pub(super) fn name(sql: &str) -> Call {
         Call::new(Server::Postgres, name, effect)
     };
     match verb {
+        // What copes with what is there already can't clash with it.
+        "insert" if has("conflict") => named("insert", after("into"), Effect::Update),
         "insert" => named("insert", after("into"), Effect::Create),
         "delete" => named("delete", after("from"), Effect::Delete),
         "update" => named("update", after("update"), Effect::Update),
         "commit" => named("commit", None, Effect::Update),
         "listen" => named("listen", after("listen"), Effect::Subscribe),
+        "with" if has("insert") && has("conflict") => {
+            named("insert", after("into"), Effect::Update)
+        }
         "with" if has("insert") => named("insert", after("into"), Effect::Create),
         "with" if has("set") => named("update", after("update"), Effect::Update),
         "with" if has("delete") => named("delete", after("from"), Effect::Delete),
@@ -57,6 +64,14 @@ mod tests {
     use super::*;
 
     #[test]
+    fn only_an_insert_that_does_not_cope_with_what_is_there_can_clash() {
+        let effect = |sql: &str| name(sql).effect;
+        assert_eq!(effect("insert into a values (1)"), Effect::Create);
+        let copes = "insert into a values (1) on conflict do nothing";
+        assert_eq!(effect(copes), Effect::Update);
+    }
+
+    #[test]
     fn a_statement_is_named_by_its_verb_and_table() {
         for (sql, expected) in [
             (
@@ -82,6 +97,11 @@ mod tests {
             (
                 "with ended as (update activity_runs set x = 1 returning 1) select * from ended",
                 "update-activity_runs",
+            ),
+            (
+                "with due as (select 1 from run_feedback for update skip locked)
+                 update run_feedback set x = 1",
+                "update-run_feedback",
             ),
         ] {
             assert_eq!(name(sql).name, expected);
