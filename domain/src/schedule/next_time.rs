@@ -139,7 +139,7 @@ impl Walk<'_> {
             .unwrap_or(false)
         {
             self.wall.year += 1;
-            self.to_month(1);
+            self.enter_month(1);
             return false;
         }
         while !self
@@ -148,14 +148,14 @@ impl Walk<'_> {
             .month_match(self.wall.month)
             .unwrap_or(false)
         {
-            self.to_month(self.wall.month + 1);
+            self.enter_month(self.wall.month + 1);
             if self.wall.month > 12 {
                 return false;
             }
         }
         while !self.day_fits() {
             self.wall.day += 1;
-            self.to_hour(0);
+            self.enter_hour(0);
             if self.wall.day > days_in_month(self.wall.year, self.wall.month) {
                 return false;
             }
@@ -187,7 +187,7 @@ impl Walk<'_> {
             .hour_match(self.wall.hour)
             .unwrap_or(false)
         {
-            self.to_hour(self.wall.hour + 1);
+            self.enter_hour(self.wall.hour + 1);
             if self.wall.hour >= 24 {
                 return false;
             }
@@ -218,13 +218,13 @@ impl Walk<'_> {
         true
     }
 
-    fn to_month(&mut self, month: u32) {
+    fn enter_month(&mut self, month: u32) {
         self.wall.month = month;
         self.wall.day = 1;
-        self.to_hour(0);
+        self.enter_hour(0);
     }
 
-    fn to_hour(&mut self, hour: u32) {
+    fn enter_hour(&mut self, hour: u32) {
         self.wall.hour = hour;
         self.wall.minute = 0;
         self.wall.second = 0;
