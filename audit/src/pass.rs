@@ -12,7 +12,7 @@ use std::collections::{BTreeSet, HashMap};
 
 use chrono::{DateTime, Utc};
 use contracts::names;
-use domain::audit::{AGAIN, Expected, Finding, Look, ScheduledRun, WindowCause};
+use domain::audit::{AGAIN, Expected, Finding, FoundWorkflow, Look, ScheduledRun, WindowCause};
 use domain::{ActivityId, RunId, RunOutcome};
 use store::{Audited, Entry, Progress, Store};
 use temporal::Temporal;
@@ -270,21 +270,24 @@ impl InHand {
     /// after it.
     fn find(&mut self, time: DateTime<Utc>, finding: Finding) {
         if let Some(workflow) = &finding.workflow {
-            let runs = &mut self.audited.history.runs;
-            let at = runs.partition_point(|run| run.scheduled_for < time);
-            let trigger = domain::TriggerKey::Schedule(time);
-            runs.insert(
-                at,
-                ScheduledRun {
-                    run_id: RunId::of(self.audited.activity, &trigger),
-                    scheduled_for: time,
-                    fired_at: Some(workflow.started_at),
-                    completed_at: workflow.closed.as_ref().map(|(closed, _)| *closed),
-                    outcome: finding.outcome,
-                },
-            );
+            self.see(time, workflow, finding.outcome);
         }
         self.found.push((time, finding));
+    }
+
+    /// Counts a workflow that only Temporal has among the runs.
+    fn see(&mut self, time: DateTime<Utc>, workflow: &FoundWorkflow, outcome: RunOutcome) {
+        let runs = &mut self.audited.history.runs;
+        let at = runs.partition_point(|run| run.scheduled_for < time);
+        let trigger = domain::TriggerKey::Schedule(time);
+        let run = ScheduledRun {
+            run_id: RunId::of(self.audited.activity, &trigger),
+            scheduled_for: time,
+            fired_at: Some(workflow.started_at),
+            completed_at: workflow.closed.as_ref().map(|(closed, _)| *closed),
+            outcome,
+        };
+        runs.insert(at, run);
     }
 
     fn entries(&self) -> Vec<Entered> {

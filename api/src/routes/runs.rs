@@ -85,7 +85,7 @@ pub(super) async fn list(
         .await?;
     // One more than asked for shows whether there is a next page.
     let mut runs = state.store.runs(id, after, limit + 1).await?;
-    if definition.is_none() && runs.is_empty() && after.is_none() {
+    if definition.is_none() && runs.is_empty() {
         return Err(definitions::gone().into());
     }
     let more = runs.len() > usize::from(limit);

@@ -7,15 +7,15 @@ use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use contracts::names;
-use domain::ActivityId;
-use domain::audit::{AGAIN, Asked, FoundWorkflow, ScheduleSeen, Verdict};
+use domain::audit::{AGAIN, Asked, FoundWorkflow, HowClosed, ScheduleSeen, Verdict};
+use domain::{ActivityId, RunOutcome};
 use futures::{StreamExt as _, stream};
 use runtime::describe;
 use store::Store;
 use temporal::Temporal;
 use tokio::time::Instant;
 
-use super::{InHand, Surroundings};
+use super::{InHand, Surroundings, run_at};
 
 /// How long one pass asks at most; the rest is asked in the next one.
 const ASK_FOR: Duration = Duration::from_secs(30);
@@ -79,6 +79,7 @@ impl Questions {
             .filter(|one| !one.to_ask.is_empty())
             .map(|one| one.audited.activity);
         let schedules = self.schedules(activities.collect()).await;
+        self.see_last_starts(in_hand, &schedules).await;
         for one in in_hand {
             self.judge(one, (&workflows, &schedules), (surroundings, now));
         }
@@ -148,6 +149,34 @@ impl Questions {
         schedules
     }
 
+    /// The last start of a Schedule may be a run that is in the way although nobody expected it,
+    /// right after a change, and no worker entered it.
+    async fn see_last_starts(&mut self, in_hand: &mut [InHand], schedules: &Schedules) {
+        let mut unseen = HashMap::new();
+        for one in in_hand.iter().filter(|one| !one.to_ask.is_empty()) {
+            let activity = one.audited.activity;
+            let seen = schedules.get(&activity).and_then(Option::as_ref);
+            let last = seen.and_then(|seen| seen.last);
+            if let Some(last) =
+                last.filter(|last| run_at(&one.audited.history.runs, *last).is_none())
+            {
+                unseen.insert(activity, last);
+            }
+        }
+        let asked: Vec<_> = unseen.iter().map(|(one, time)| (*one, *time)).collect();
+        let workflows = self.workflows(&asked).await;
+        for one in in_hand {
+            let activity = one.audited.activity;
+            // A run that is asked about anyway is found by that.
+            let last = unseen.get(&activity).copied();
+            let last = last.filter(|time| !one.to_ask.contains(time));
+            let found = last.and_then(|time| Some((time, workflows.get(&(activity, time))?)));
+            if let Some((time, Some(workflow))) = found {
+                one.see(time, workflow, outcome_of(workflow));
+            }
+        }
+    }
+
     fn judge(
         &self,
         one: &mut InHand,
@@ -183,5 +212,13 @@ impl Questions {
                 Verdict::Enter(finding) => one.find(time, finding),
             }
         }
+    }
+}
+
+fn outcome_of(workflow: &FoundWorkflow) -> RunOutcome {
+    match &workflow.closed {
+        None => RunOutcome::Running,
+        Some((_, HowClosed::Completed)) => RunOutcome::Succeeded,
+        Some((_, HowClosed::Otherwise(_))) => RunOutcome::Failed,
     }
 }

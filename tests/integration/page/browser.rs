@@ -43,6 +43,9 @@ pub(super) struct Browser {
     _driver: Child,
 }
 
+/// How often chromedriver is started before it counts as unable to.
+const START_ATTEMPTS: usize = 3;
+
 /// The key of an element in the protocol.
 const ELEMENT: &str = "element-6066-11e4-a52e-4f735466cecf";
 
@@ -50,19 +53,7 @@ impl Browser {
     /// Starts chromedriver and a browser. Both must be there: a page that nobody looked at is not
     /// tested.
     pub(super) async fn start(look: Look) -> Result<Self> {
-        let mut driver = Command::new("chromedriver")
-            .arg("--port=0")
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .kill_on_drop(true)
-            .spawn()
-            .context(
-                "chromedriver is not there; install Chromium with it, on Debian \
-                 `apt-get install chromium chromium-driver`",
-            )?;
-        let port = tokio::time::timeout(Duration::from_mins(1), port_of(&mut driver)).await;
-        let port = port.context("chromedriver did not start in time")??;
+        let (driver, port) = chromedriver().await?;
         let client = Client::builder()
             .no_proxy()
             .timeout(Duration::from_mins(1))
@@ -238,19 +229,47 @@ fn capabilities(look: Look) -> Value {
     }}})
 }
 
+/// Starts chromedriver. It takes a port that is free for IPv4 and wants the same for IPv6, where it
+/// may be taken: then it ends, and is started again.
+async fn chromedriver() -> Result<(Child, u16)> {
+    let mut attempts = 0;
+    loop {
+        attempts += 1;
+        let mut driver = Command::new("chromedriver")
+            .arg("--port=0")
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .kill_on_drop(true)
+            .spawn()
+            .context(
+                "chromedriver is not there; install Chromium with it, on Debian \
+                 `apt-get install chromium chromium-driver`",
+            )?;
+        let port = tokio::time::timeout(Duration::from_mins(1), port_of(&mut driver)).await;
+        match port.context("chromedriver did not start in time")? {
+            Ok(port) => return Ok((driver, port)),
+            Err(error) if attempts == START_ATTEMPTS => return Err(error),
+            Err(_) => {}
+        }
+    }
+}
+
 /// The port that chromedriver chose.
 async fn port_of(driver: &mut Child) -> Result<u16> {
     let output = driver.stdout.take().context("no output")?;
     let mut lines = BufReader::new(output).lines();
+    let mut said = String::new();
     while let Some(line) = lines.next_line().await? {
         let Some((_, port)) = line.split_once("started successfully on port ") else {
+            said.push_str(&line);
             continue;
         };
         // It goes on writing, and must not be stopped by a pipe that is full.
         tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
         return Ok(port.trim_end_matches('.').parse()?);
     }
-    bail!("chromedriver ended before it was ready")
+    bail!("chromedriver ended before it was ready: {said}")
 }
 
 async fn ask(request: reqwest::RequestBuilder) -> Result<Value> {
