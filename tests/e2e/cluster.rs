@@ -14,6 +14,8 @@ use crate::shell::repository;
 /// A command that takes an image archive, given as its last argument, into the cluster of
 /// `KUBECONFIG`.
 const LOAD_IMAGE: &str = "ACTCORE_E2E_LOAD_IMAGE";
+/// Where the API server of the given cluster writes its audit log, if that is within reach.
+const AUDIT_LOG: &str = "ACTCORE_E2E_AUDIT_LOG";
 const KIND_CLUSTER: &str = "actcore-e2e";
 
 /// Pulling the image of a node may take as long.
@@ -88,7 +90,8 @@ impl Cluster {
     /// The API server's log of requests, if we can see it.
     pub(crate) fn audit_log(&self) -> Option<PathBuf> {
         match self {
-            Self::Given(_) | Self::Kind(_) => None,
+            Self::Given(_) => std::env::var_os(AUDIT_LOG).map(PathBuf::from),
+            Self::Kind(_) => None,
             Self::Node(node) => Some(node.audit_log()),
         }
     }

@@ -19,6 +19,10 @@ pub(crate) const RELEASE: &str = "activity-core";
 /// Set to anything, it keeps the cluster after a failure until Ctrl-C, for a look around.
 const HOLD: &str = "ACTCORE_E2E_HOLD";
 
+/// Names the steps to take, by commas, when not all of them: on a cluster that was given and has
+/// been through those before.
+const CHOSEN_STEPS: &str = "ACTCORE_E2E_STEPS";
+
 const TRANSCRIPT: &str = "docs/e2e-transcript.md";
 /// Where the transcript of a journey that did not arrive is.
 const UNFINISHED: &str = "target/e2e-transcript.md";
@@ -30,7 +34,12 @@ async fn the_chart_alone_carries_runs_from_installation_to_removal() -> Result<(
     let folder = tempfile::tempdir()?;
     let components = Components::resolve(&progress).await?;
     let helm = helm(&progress).await?;
-    let archives = images::make(&components, &folder.path().join("images"), &progress).await?;
+    let steps = Step::chosen()?;
+    let archives = if steps.contains(&Step::Install) {
+        images::make(&components, &folder.path().join("images"), &progress).await?
+    } else {
+        Vec::new()
+    };
     let cluster = Cluster::start(folder.path(), &progress).await?;
 
     let mut shell = Shell::new(folder.path())?;
@@ -48,9 +57,9 @@ async fn the_chart_alone_carries_runs_from_installation_to_removal() -> Result<(
         cluster.load(archive).await?;
         shell.note(&format!("Image {archive}"));
     }
-    let outcome = travel(&shell, &cluster).await;
+    let outcome = travel(&shell, &cluster, &steps).await;
     let arrived = outcome.is_ok();
-    keep_transcript(&shell, arrived)?;
+    keep_transcript(&shell, arrived && steps == Step::ALL)?;
     if !arrived && std::env::var_os(HOLD).is_some() {
         eprintln!(
             "{outcome:?}\nKUBECONFIG={:?}; Ctrl-C ends it",
@@ -62,17 +71,85 @@ async fn the_chart_alone_carries_runs_from_installation_to_removal() -> Result<(
     outcome.and(stopped)
 }
 
-async fn travel(shell: &Shell, cluster: &Cluster) -> Result<()> {
-    lifecycle::install(shell).await?;
-    runbook::look_around(shell).await?;
-    runbook::prove_a_run(shell).await?;
-    runbook::use_the_api(shell).await?;
-    lifecycle::replace_under_load(shell).await?;
-    match cluster.audit_log() {
-        Some(log) => rights::compare(shell, &log).await?,
-        None => shell.note("The API server's audit log is out of reach here; rights not compared."),
+/// A part of the journey.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Step {
+    Install,
+    LookAround,
+    ProveARun,
+    UseTheApi,
+    PlanMaintenance,
+    ReplaceUnderLoad,
+    CompareRights,
+    Remove,
+}
+
+impl Step {
+    /// All of them, in the order in which they are taken.
+    const ALL: [Self; 8] = [
+        Self::Install,
+        Self::LookAround,
+        Self::ProveARun,
+        Self::UseTheApi,
+        Self::PlanMaintenance,
+        Self::ReplaceUnderLoad,
+        Self::CompareRights,
+        Self::Remove,
+    ];
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::Install => "install",
+            Self::LookAround => "look-around",
+            Self::ProveARun => "prove-a-run",
+            Self::UseTheApi => "use-the-api",
+            Self::PlanMaintenance => "plan-maintenance",
+            Self::ReplaceUnderLoad => "replace-under-load",
+            Self::CompareRights => "compare-rights",
+            Self::Remove => "remove",
+        }
     }
-    lifecycle::remove(shell).await
+
+    /// Those that are to be taken.
+    fn chosen() -> Result<Vec<Self>> {
+        let Ok(names) = std::env::var(CHOSEN_STEPS) else {
+            return Ok(Self::ALL.to_vec());
+        };
+        let find = |name: &str| {
+            let mut steps = Self::ALL.into_iter();
+            let found = steps.find(|step| step.name() == name);
+            found.with_context(|| format!("{CHOSEN_STEPS}: there is no step {name}"))
+        };
+        names.split(',').map(find).collect()
+    }
+
+    async fn take(self, shell: &Shell, cluster: &Cluster) -> Result<()> {
+        match self {
+            Self::Install => lifecycle::install(shell).await,
+            Self::LookAround => runbook::look_around(shell).await,
+            Self::ProveARun => runbook::prove_a_run(shell).await,
+            Self::UseTheApi => runbook::use_the_api(shell).await,
+            Self::PlanMaintenance => runbook::plan_maintenance(shell).await,
+            Self::ReplaceUnderLoad => lifecycle::replace_under_load(shell).await,
+            Self::CompareRights => {
+                if let Some(log) = cluster.audit_log() {
+                    return rights::compare(shell, &log).await;
+                }
+                shell.note("The API server's audit log is out of reach here; rights not compared.");
+                Ok(())
+            }
+            Self::Remove => lifecycle::remove(shell).await,
+        }
+    }
+}
+
+async fn travel(shell: &Shell, cluster: &Cluster, steps: &[Step]) -> Result<()> {
+    for step in steps {
+        step.take(shell, cluster)
+            .await
+            .with_context(|| format!("the step {} failed", step.name()))?;
+    }
+    Ok(())
 }
 
 fn keep_transcript(shell: &Shell, arrived: bool) -> Result<()> {

@@ -43,7 +43,9 @@ pub(crate) async fn install(shell: &Shell) -> Result<()> {
         ))
         .await?;
     shell
-        .run(&format!("helm test {RELEASE} -n {NAMESPACE} --logs"))
+        .run(&format!(
+            "helm test {RELEASE} -n {NAMESPACE} --logs --hide-notes"
+        ))
         .await?;
     Ok(())
 }
@@ -135,7 +137,7 @@ pub(crate) async fn remove(shell: &Shell) -> Result<()> {
     let by_label = format!(
         "kubectl api-resources --verbs=list -o name | grep -v '^events' | xargs -n 1 kubectl get -A \
          --ignore-not-found --show-kind --no-headers -l app.kubernetes.io/instance={RELEASE} 2>&1 \
-         | grep -v customresourcedefinition || true"
+         | grep -v -E 'customresourcedefinition|^Warning: .* is deprecated' || true"
     );
     let nothing = |answer: &str| answer.trim().is_empty();
     shell.until(&by_label, PATIENCE, nothing).await?;

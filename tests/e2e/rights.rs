@@ -18,7 +18,7 @@ struct Right {
     verb: String,
 }
 
-/// Compares, and fails if anything was refused. What was never used is listed.
+/// Compares, and fails if anything was refused, or given and never used.
 pub(crate) async fn compare(shell: &Shell, log: &Path) -> Result<()> {
     shell.heading("Rights: given and used");
     let log = std::fs::read_to_string(log).context("failed to read the audit log")?;
@@ -47,19 +47,18 @@ pub(crate) async fn compare(shell: &Shell, log: &Path) -> Result<()> {
         given.intersection(&used).count(),
         refused.len()
     ));
-    for right in &used {
-        let note = if given.contains(right) {
-            "used"
+    let list = used.iter().map(|right| {
+        let by_all = if given.contains(right) {
+            ""
         } else {
-            "used, given by Kubernetes to all"
+            ", given by Kubernetes to all"
         };
-        shell.note(&format!("- {}: {note}", show(right)));
-    }
-    for right in &unused {
-        shell.note(&format!("- {}: **not used**", show(right)));
-    }
+        format!("- {}{by_all}", show(right))
+    });
+    shell.note(&list.collect::<Vec<_>>().join("\n"));
     anyhow::ensure!(refused.is_empty(), "our programs were refused: {refused:?}");
     anyhow::ensure!(!used.is_empty(), "the log has no request of our programs");
+    anyhow::ensure!(unused.is_empty(), "given and never used: {unused:?}");
     Ok(())
 }
 

@@ -141,9 +141,20 @@ pub(crate) async fn use_the_api(shell: &Shell) -> Result<()> {
         .await?;
     let created: Value = serde_json::from_str(&created).context("the answer is no JSON")?;
     let id = created["id"].as_str().context("the definition has no id")?;
-    shell
-        .run(&format!("{call} {url}/activity-definitions/"))
+    // The role is bound in one namespace; who asks for all of them is told so.
+    let everywhere = shell
+        .run(&format!(
+            "curl -s -o /dev/null -w '%{{http_code}}' -H \"Authorization: Bearer $(kubectl -n \
+             {NAMESPACE} create token actcore-client)\" {url}/activity-definitions/"
+        ))
         .await?;
+    anyhow::ensure!(everywhere.trim() == "403", "all namespaces: {everywhere}");
+    let listed = shell
+        .run(&format!(
+            "{call} '{url}/activity-definitions/?namespace={NAMESPACE}'"
+        ))
+        .await?;
+    anyhow::ensure!(listed.contains(id), "{id} is not listed: {listed}");
     shell
         .run(&format!(
             "{call} -X POST {url}/activity-definitions/{id}/trigger"
@@ -156,6 +167,44 @@ pub(crate) async fn use_the_api(shell: &Shell) -> Result<()> {
         .await?;
     shell
         .run(&format!("{call} -X DELETE {url}/activity-definitions/{id}"))
+        .await?;
+    use_event_types(shell, &call, &url).await
+}
+
+/// Event types by REST.
+async fn use_event_types(shell: &Shell, call: &str, url: &str) -> Result<()> {
+    let json = "-H 'Content-Type: application/json'";
+    let all = format!("{url}/event-types/");
+    let one = format!("{url}/event-types/e2e.rest");
+    for command in [
+        format!(
+            "-X POST {all} {json} -d '{{\"name\": \"e2e.rest\", \"schema\": {{\"type\": \
+             \"object\"}}}}'"
+        ),
+        format!("'{all}?namespace={NAMESPACE}'"),
+        one.clone(),
+        format!("-X PUT {one} {json} -d '{{\"description\": \"Tried.\"}}'"),
+        format!("-X DELETE {one}"),
+    ] {
+        shell.run(&format!("{call} {command}")).await?;
+    }
+    Ok(())
+}
+
+/// A planned outage is declared, and seen by the operator.
+pub(crate) async fn plan_maintenance(shell: &Shell) -> Result<()> {
+    shell.heading("A maintenance window");
+    shell
+        .run("kubectl apply -f tests/e2e/maintenance.yaml")
+        .await?;
+    shell
+        .run(&format!(
+            "kubectl -n {NAMESPACE} wait --for=jsonpath='{{.status.observedGeneration}}'=1 \
+             --timeout=60s maintwin/e2e-storage-move"
+        ))
+        .await?;
+    shell
+        .run(&format!("kubectl -n {NAMESPACE} get maintenancewindows"))
         .await?;
     Ok(())
 }
