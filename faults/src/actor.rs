@@ -16,8 +16,8 @@ use crate::expected::Expected;
 use crate::lane::Lane;
 use crate::oracle::{self, Leniency};
 
-/// How long anything may take that a workload waits for.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(90);
+/// How long anything may take that a right program does, whatever befalls it.
+pub const PATIENCE: Duration = Duration::from_secs(90);
 
 /// How long a caller of the REST API waits before it tries again.
 const RETRY_PAUSE: Duration = Duration::from_millis(300);
@@ -30,6 +30,8 @@ pub struct Stage<'lane> {
     pub prefix: String,
     /// What is declared so far.
     pub expected: Expected,
+    /// How long anything may take that is waited for.
+    pub patience: Duration,
 }
 
 impl Stage<'_> {
@@ -93,7 +95,7 @@ impl Stage<'_> {
     /// Waits until a definition is gone.
     pub(crate) async fn gone(&self, suffix: &str) -> Result<()> {
         let name = self.name(suffix);
-        wait::until(format!("{name} to be gone"), PATIENCE, || async {
+        wait::until(format!("{name} to be gone"), self.patience, || async {
             let object = self.lane.definitions.get_opt(&name).await?;
             Ok::<_, kube::Error>(object.is_none())
         })
@@ -106,7 +108,7 @@ impl Stage<'_> {
         let name = self.name(suffix);
         wait::until(
             format!("{name} to be {kind}={status}"),
-            PATIENCE,
+            self.patience,
             || async {
                 let object = self.lane.definitions.get(&name).await?;
                 let conditions = object.status.clone().unwrap_or_default().conditions;
@@ -134,13 +136,14 @@ impl Stage<'_> {
 
     /// Waits until everything is as declared so far.
     pub(crate) async fn settle(&self) -> Result<()> {
-        settle(self.lane, &self.expected, Leniency::default()).await
+        let leniency = Leniency::default();
+        settle(self.lane, &self.expected, (leniency, self.patience)).await
     }
 
     /// Calls the REST API again and again until it says yes, or that it was done before.
     pub(crate) async fn call(&self, method: Method, path: &str, body: &Value) -> Result<Value> {
         let url = format!("{}{path}", self.lane.program(Program::Api)?.api_url());
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + self.patience;
         loop {
             // The same key each time, so that several requests are one.
             let request = self
@@ -168,8 +171,12 @@ impl Stage<'_> {
 }
 
 /// Waits until the world is as expected.
-pub(crate) async fn settle(lane: &Lane, expected: &Expected, leniency: Leniency) -> Result<()> {
-    wait::until("everything to be as declared", PATIENCE, || async {
+pub(crate) async fn settle(
+    lane: &Lane,
+    expected: &Expected,
+    (leniency, patience): (Leniency, Duration),
+) -> Result<()> {
+    wait::until("everything to be as declared", patience, || async {
         let differences = oracle::differences(lane, expected, leniency).await?;
         anyhow::Ok(if differences.is_empty() {
             Seen::Done(())

@@ -6,6 +6,7 @@ use testkit::Program;
 use testkit::fault::{Call, Fault, Kind};
 
 use crate::plan::Plan;
+use crate::random::Random;
 use crate::trial::Trial;
 use crate::workload::Workload;
 
@@ -108,37 +109,21 @@ pub fn pairs(recordings: &[Recording], count: usize, seed: u64) -> Vec<Plan> {
     plans
 }
 
-/// So many of the plans, drawn by the seed.
-pub fn sample(mut plans: Vec<Plan>, count: usize, seed: u64) -> Vec<Plan> {
-    let mut random = Random::new(seed);
-    for index in 0..plans.len() {
-        let other = index + random.below(plans.len() - index);
-        plans.swap(index, other);
-    }
-    plans.truncate(count);
+/// The plans in the order in which they say most: the first occurrence of each call before the
+/// second, and drawn by the seed among these, so that whatever has been run is a fair sample.
+pub fn in_order(plans: Vec<Plan>, seed: u64) -> Vec<Plan> {
+    let count = plans.len();
+    let mut plans = sample(plans, count, seed);
+    let occurrence = |plan: &Plan| plan.faults.iter().map(|fault| fault.occurrence).max();
+    plans.sort_by_key(occurrence);
     plans
 }
 
-/// A small generator whose numbers follow from the seed (SplitMix64).
-struct Random(u64);
-
-impl Random {
-    const fn new(seed: u64) -> Self {
-        Self(seed)
-    }
-
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut word = self.0;
-        word = (word ^ (word >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        word = (word ^ (word >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        word ^ (word >> 31)
-    }
-
-    fn below(&mut self, limit: usize) -> usize {
-        let limit = u64::try_from(limit).unwrap_or(u64::MAX).max(1);
-        usize::try_from(self.next() % limit).unwrap_or_default()
-    }
+/// So many of the plans, drawn by the seed.
+pub fn sample(mut plans: Vec<Plan>, count: usize, seed: u64) -> Vec<Plan> {
+    Random::new(seed).shuffle(&mut plans);
+    plans.truncate(count);
+    plans
 }
 
 #[cfg(test)]
@@ -155,5 +140,18 @@ mod tests {
         let plans: Vec<Plan> = (1..50).map(plan).collect();
         assert_eq!(sample(plans.clone(), 5, 7), sample(plans.clone(), 5, 7));
         assert_ne!(sample(plans.clone(), 5, 7), sample(plans, 5, 8));
+    }
+
+    #[test]
+    fn each_call_is_struck_once_before_any_is_struck_again() {
+        let plan = |number: usize| -> Plan {
+            let (call, occurrence) = (number / 3, number % 3 + 1);
+            format!("create/operator/temporal:Call{call}#{occurrence}/slow")
+                .parse()
+                .unwrap()
+        };
+        let plans = in_order((0..30).map(plan).collect(), 1);
+        let occurrences: Vec<usize> = plans.iter().map(|plan| plan.faults[0].occurrence).collect();
+        assert!(occurrences.is_sorted());
     }
 }

@@ -35,6 +35,8 @@ pub struct ExpectedRun {
     pub workflow_id: String,
     /// Whether a worker carries it out; without one, to be started is all.
     pub completes: bool,
+    /// Whether Temporal has lost its data since.
+    pub is_forgotten: bool,
 }
 
 impl Expected {

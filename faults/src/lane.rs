@@ -21,23 +21,28 @@ use crate::statuses::Statuses;
 pub const RESYNC: Duration = Duration::from_secs(1);
 
 /// Which programs run in a lane.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Cast {
-    /// The operator.
+    /// The operator, whose webhook nobody reaches.
     Definitions,
+    /// The operator, with a webhook that answers.
+    Admission,
     /// Operator, worker and router.
     Runs,
     /// Operator and API.
     Api,
+    /// All four.
+    All,
 }
 
 impl Cast {
     /// The programs.
     pub const fn programs(self) -> &'static [Program] {
         match self {
-            Self::Definitions => &[Program::Operator],
+            Self::Definitions | Self::Admission => &[Program::Operator],
             Self::Runs => &[Program::Operator, Program::Worker, Program::EventRouter],
             Self::Api => &[Program::Operator, Program::Api],
+            Self::All => &Program::ALL,
         }
     }
 }
@@ -97,7 +102,7 @@ impl Lane {
         let programs = cast
             .programs()
             .iter()
-            .map(|program| FaultyProgram::start(&environment, *program, settings(*program)));
+            .map(|program| FaultyProgram::start(&environment, *program, settings(cast, *program)));
         let programs = try_join_all(programs).await?;
         let schedules = Schedules::new(
             http.clone(),
@@ -135,7 +140,7 @@ impl Lane {
         let before = operator.comparisons();
         testkit::wait::until(
             "the operator to compare",
-            Duration::from_mins(1),
+            Duration::from_mins(3),
             || async { operator.comparisons() > before },
         )
         .await?;
@@ -163,11 +168,15 @@ impl Comparisons for FaultyProgram {
     }
 }
 
-const fn settings(program: Program) -> &'static [(&'static str, &'static str)] {
+const fn settings(cast: Cast, program: Program) -> &'static [(&'static str, &'static str)] {
     match program {
+        Program::Operator if matches!(cast, Cast::Admission) => {
+            &[("RESYNC_SECONDS", "1"), ("LEASE_DURATION_SECONDS", "6")]
+        }
         Program::Operator => &[
             ("RESYNC_SECONDS", "1"),
-            ("LEASE_DURATION_SECONDS", "3"),
+            ("LEASE_DURATION_SECONDS", "6"),
+            ("AUDIT_SECONDS", "1"),
             // What is wrong with a spec is for the reconciler to find, as when the webhook is down.
             ("WEBHOOK_URL", "https://127.0.0.1:1"),
         ],

@@ -8,13 +8,19 @@
 //! is in [`oracle`].
 
 mod actor;
+pub mod arguments;
+pub mod definitions;
 pub mod enumerate;
 pub mod expected;
 pub mod lane;
 pub mod oracle;
+pub mod outages;
 pub mod outcome;
 pub mod plan;
+pub mod planted;
+mod random;
 pub mod report;
+pub mod results;
 pub mod runner;
 mod schedules;
 mod spec;

@@ -5,81 +5,25 @@
     reason = "the outcomes are what a person asks for"
 )]
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Instant;
 
 use anyhow::{Context as _, Result};
-use clap::{Parser, Subcommand};
+use clap::Parser as _;
 use faults::Plan;
+use faults::arguments::{Arguments, Command};
+use faults::definitions::{self, DEFINITIONS, Operation};
 use faults::enumerate::{self, Recording};
-use faults::outcome::{Outcome, Verdict};
+use faults::outages::{self, OUTAGES, Outage};
+use faults::outcome::Outcome;
+use faults::planted::{self, BUGS, Bug, PLANTED};
 use faults::report::Report;
-use faults::runner::{Options, Runner};
-use faults::workload::Workload;
-
-/// Strikes the programs with one fault at each call, and compares what becomes of it.
-#[derive(Debug, Parser)]
-#[command(name = "actcore-faults", version)]
-struct Arguments {
-    #[command(subcommand)]
-    command: Command,
-
-    /// How many plans run at a time; they wait more than they work.
-    #[arg(long, global = true, default_value_t = 6)]
-    jobs: usize,
-
-    /// Chooses what is drawn, and among the answers of a server.
-    #[arg(long, global = true, default_value_t = 1)]
-    seed: u64,
-
-    /// Runs no more plans than this, drawn by the seed.
-    #[arg(long, global = true)]
-    limit: Option<usize>,
-
-    /// How many pairs of faults to draw on top of the single ones.
-    #[arg(long, global = true, default_value_t = 0)]
-    pairs: usize,
-
-    /// Only these workloads, separated by commas.
-    #[arg(long, global = true, value_delimiter = ',')]
-    workloads: Vec<Workload>,
-
-    /// Only plans that contain this text.
-    #[arg(long, global = true)]
-    matching: Option<String>,
-
-    /// The folder of the documents: the outcomes go to `reliability.json` there, and the figures of
-    /// `reliability.md` are replaced.
-    #[arg(long, global = true, value_name = "FOLDER")]
-    documents: Option<PathBuf>,
-
-    /// Where each outcome is written as soon as it is known, a line of JSON each.
-    #[arg(long, global = true, value_name = "FILE")]
-    outcomes: Option<PathBuf>,
-}
-
-#[derive(Debug, Subcommand)]
-enum Command {
-    /// Prints every plan, one a line.
-    List,
-    /// Runs these plans.
-    Run {
-        /// WORKLOAD/PROGRAM/SERVER:CALL#N/KIND, as `list` prints them.
-        #[arg(required = true)]
-        plans: Vec<String>,
-    },
-    /// Runs every plan with one fault.
-    All,
-    /// Runs a few plans, drawn by the seed.
-    Sample {
-        /// How many.
-        #[arg(default_value_t = 25)]
-        count: usize,
-    },
-}
+use faults::results::{self, Results};
+use faults::runner::{Observer, Options, Runner};
+use faults::trial::{Conditions, PATIENCE};
+use testkit::{Stack, StackOptions};
 
 #[tokio::main]
 async fn main() -> ExitCode {
@@ -93,46 +37,156 @@ async fn main() -> ExitCode {
     }
 }
 
-/// True if every plan converged.
+/// True if everything that was run became as declared.
 async fn run(arguments: Arguments) -> Result<bool> {
-    let started = Instant::now();
-    let total = Arc::new(AtomicUsize::new(0));
-    let options = Options {
-        jobs: arguments.jobs,
-        seed: arguments.seed,
-        observer: observer(&arguments, Arc::clone(&total))?,
-    };
-    let runner = Runner::start(options).await?;
-    let plans = match &arguments.command {
-        Command::Run { plans } => parse(plans)?,
+    let is_well = match &arguments.command {
+        Command::Figures => true,
         Command::List => {
-            for plan in plans(&arguments, &recordings(&arguments, &runner).await?) {
+            let runner =
+                Runner::start(options(&arguments, Arc::new(|_| ())), arguments.jobs * 4).await?;
+            for plan in plans(&arguments, &record(&arguments, &runner).await?) {
                 println!("{plan}");
             }
             return Ok(true);
         }
-        Command::All => plans(&arguments, &recordings(&arguments, &runner).await?),
-        Command::Sample { count } => {
-            let plans = plans(&arguments, &recordings(&arguments, &runner).await?);
-            enumerate::sample(plans, *count, arguments.seed)
+        Command::Definitions {
+            operations,
+            objects,
+        } => {
+            let options = definitions::Options {
+                operations: *operations,
+                objects: *objects,
+                seed: arguments.seed,
+            };
+            on_definitions(&arguments, options).await?
+        }
+        Command::Outages { outages } => on_outages(&arguments, outages).await?,
+        Command::Planted => on_planted(&arguments).await?,
+        Command::Run { .. } | Command::All | Command::Sample { .. } => {
+            on_the_wire(&arguments).await?
         }
     };
-    total.store(plans.len(), Ordering::Relaxed);
-    eprintln!("{} plans", plans.len());
-    let report = Report {
-        date: chrono::Utc::now().format("%F").to_string(),
-        seed: arguments.seed,
-        outcomes: runner.run(plans).await?,
-        took: started.elapsed().as_secs_f64(),
-    };
+    let report = Report::read(&arguments.results)?;
     println!("{}", report.figures());
     if let Some(folder) = &arguments.documents {
         write_documents(folder, &report)?;
     }
-    Ok(report
-        .outcomes
+    Ok(is_well)
+}
+
+/// Runs plans with faults on the wire.
+async fn on_the_wire(arguments: &Arguments) -> Result<bool> {
+    let total = Arc::new(AtomicUsize::new(0));
+    let observer = observer(arguments, Arc::clone(&total))?;
+    let runner = Runner::start(options(arguments, observer), arguments.jobs * 12).await?;
+    let mut plans = match &arguments.command {
+        Command::Run { plans } => parse(plans)?,
+        Command::Sample { count } => {
+            let plans = plans(arguments, &record(arguments, &runner).await?);
+            enumerate::sample(plans, *count, arguments.seed)
+        }
+        _ => {
+            let plans = plans(arguments, &record(arguments, &runner).await?);
+            without_settled(plans, &arguments.results)?
+        }
+    };
+    plans.truncate(arguments.limit.unwrap_or(usize::MAX));
+    total.store(plans.len(), Ordering::Relaxed);
+    eprintln!("{} plans", plans.len());
+    let outcomes = runner.run(plans).await?;
+    Ok(outcomes
         .iter()
-        .all(|outcome| matches!(outcome.verdict, Verdict::Converged | Verdict::NotReached)))
+        .all(|outcome| results::is_settled(outcome.verdict)))
+}
+
+/// Changes the fields of definitions.
+async fn on_definitions(arguments: &Arguments, options: definitions::Options) -> Result<bool> {
+    let results = Results::open(&arguments.results, DEFINITIONS)?;
+    let observer = |operation: &Operation| {
+        if let Some(problem) = &operation.problem {
+            let Operation { field, value, .. } = operation;
+            eprintln!("{} {field} = {value}: {problem}", operation.number);
+        }
+        if let Err(error) = results.append(operation) {
+            eprintln!("the operation was not kept: {error:#}");
+        }
+    };
+    let stack = Stack::start(StackOptions::default()).await?;
+    let operations = definitions::run(&stack, options, &observer).await?;
+    Ok(operations
+        .iter()
+        .all(|operation| operation.problem.is_none()))
+}
+
+/// Has servers and programs go and come back.
+async fn on_outages(arguments: &Arguments, named: &[String]) -> Result<bool> {
+    let named = named.iter().map(|outage| outage.parse::<Outage>());
+    let named: Vec<Outage> = named
+        .collect::<Result<_, _>>()
+        .map_err(anyhow::Error::msg)?;
+    let known = results::outcomes(&arguments.results, OUTAGES)?;
+    let is_settled = |outage: &Outage| {
+        let plan = outage.to_string();
+        let mut known = known.iter();
+        known.any(|known| known.plan == plan && results::is_settled(known.verdict))
+    };
+    let mut outages = if named.is_empty() {
+        Outage::all()
+            .into_iter()
+            .filter(|outage| !is_settled(outage))
+            .collect()
+    } else {
+        named
+    };
+    if let Some(matching) = &arguments.matching {
+        outages.retain(|outage| outage.to_string().contains(matching));
+    }
+    outages.truncate(arguments.limit.unwrap_or(usize::MAX));
+    let results = Results::open(&arguments.results, OUTAGES)?;
+    let observer: Observer = Arc::new(move |outcome: &Outcome| {
+        eprintln!("{}", outcome.line());
+        if let Err(error) = results.append(outcome) {
+            eprintln!("the outcome was not kept: {error:#}");
+        }
+    });
+    let outcomes = outages::run(&outages, &observer).await?;
+    Ok(outcomes
+        .iter()
+        .all(|outcome| results::is_settled(outcome.verdict)))
+}
+
+/// Plants bugs.
+async fn on_planted(arguments: &Arguments) -> Result<bool> {
+    let observer: Observer = Arc::new(|outcome: &Outcome| eprintln!("{}", outcome.line()));
+    let mut options = options(arguments, observer);
+    options.conditions.patience = planted::PATIENCE;
+    let chosen = |bug: &&Bug| {
+        let matching = arguments.matching.as_deref().unwrap_or_default();
+        bug.name.contains(matching)
+    };
+    let bugs: Vec<Bug> = BUGS.iter().filter(chosen).copied().collect();
+    let results = Results::open(&arguments.results, PLANTED)?;
+    let runner = Runner::start(options, arguments.jobs * 3 + bugs.len() * 2).await?;
+    let mut is_well = true;
+    for bugs in bugs.chunks(arguments.jobs * 2) {
+        for found in planted::run(&runner, bugs).await? {
+            is_well &= found.is_found && found.is_quiet_without;
+            results.append(&found)?;
+        }
+    }
+    Ok(is_well)
+}
+
+fn options(arguments: &Arguments, observer: Observer) -> Options {
+    Options {
+        jobs: arguments.jobs,
+        conditions: Conditions {
+            seed: arguments.seed,
+            patience: PATIENCE,
+        },
+        observer,
+        until: arguments.until(),
+    }
 }
 
 fn parse(plans: &[String]) -> Result<Vec<Plan>> {
@@ -142,13 +196,8 @@ fn parse(plans: &[String]) -> Result<Vec<Plan>> {
         .collect()
 }
 
-async fn recordings(arguments: &Arguments, runner: &Runner) -> Result<Vec<Recording>> {
-    let workloads = if arguments.workloads.is_empty() {
-        Workload::ALL.to_vec()
-    } else {
-        arguments.workloads.clone()
-    };
-    runner.record(&workloads).await
+async fn record(arguments: &Arguments, runner: &Runner) -> Result<Vec<Recording>> {
+    runner.record(&arguments.workloads()).await
 }
 
 fn plans(arguments: &Arguments, recordings: &[Recording]) -> Vec<Plan> {
@@ -156,9 +205,7 @@ fn plans(arguments: &Arguments, recordings: &[Recording]) -> Vec<Plan> {
     if let Some(matching) = &arguments.matching {
         plans.retain(|plan| plan.to_string().contains(matching));
     }
-    if let Some(limit) = arguments.limit {
-        plans = enumerate::sample(plans, limit, arguments.seed);
-    }
+    let mut plans = enumerate::in_order(plans, arguments.seed);
     plans.extend(enumerate::pairs(
         recordings,
         arguments.pairs,
@@ -167,44 +214,37 @@ fn plans(arguments: &Arguments, recordings: &[Recording]) -> Vec<Plan> {
     plans
 }
 
-fn observer(arguments: &Arguments, total: Arc<AtomicUsize>) -> Result<faults::runner::Observer> {
-    let file = match &arguments.outcomes {
-        Some(path) => Some(
-            std::fs::OpenOptions::new()
-                .create(true)
-                .append(true)
-                .open(path)
-                .with_context(|| format!("failed to open {}", path.display()))?,
-        ),
-        None => None,
-    };
-    let done = AtomicUsize::new(0);
-    Ok(Arc::new(move |outcome: &Outcome| {
-        let done = done.fetch_add(1, Ordering::Relaxed) + 1;
-        eprintln!("{}", line(outcome, done, total.load(Ordering::Relaxed)));
-        if let (Some(mut file), Ok(json)) = (file.as_ref(), serde_json::to_string(outcome)) {
-            use std::io::Write as _;
-            if let Err(error) = writeln!(file, "{json}") {
-                eprintln!("the outcome was not written: {error}");
-            }
-        }
-    }))
+fn without_settled(mut plans: Vec<Plan>, folder: &Path) -> Result<Vec<Plan>> {
+    let outcomes = results::outcomes(folder, results::WIRE)?;
+    let settled: std::collections::HashSet<&str> = outcomes
+        .iter()
+        .filter(|outcome| results::is_settled(outcome.verdict))
+        .map(|outcome| outcome.plan.as_str())
+        .collect();
+    plans.retain(|plan| !settled.contains(plan.to_string().as_str()));
+    Ok(plans)
 }
 
-fn line(outcome: &Outcome, done: usize, total: usize) -> String {
-    let after = outcome.converged_after;
-    let after = after.map_or_else(String::new, |after| {
-        format!(", converged after {after:.1} s")
-    });
-    let mut line = format!(
-        "{done}/{total} {:?} {} ({:.1} s{after})",
-        outcome.verdict, outcome.plan, outcome.took
-    );
-    for problem in &outcome.problems {
-        line.push_str("\n    ");
-        line.extend(problem.chars().take(1500));
-    }
-    line
+/// Prints each outcome, and keeps those of plans with faults.
+fn observer(arguments: &Arguments, total: Arc<AtomicUsize>) -> Result<Observer> {
+    let results = Results::open(&arguments.results, results::WIRE)?;
+    let done = AtomicUsize::new(0);
+    Ok(Arc::new(move |outcome: &Outcome| {
+        let is_reference = outcome.plan.matches('/').count() == 1;
+        if is_reference {
+            eprintln!("{}", outcome.line());
+            return;
+        }
+        let done = done.fetch_add(1, Ordering::Relaxed) + 1;
+        eprintln!(
+            "{done}/{} {}",
+            total.load(Ordering::Relaxed),
+            outcome.line()
+        );
+        if let Err(error) = results.append(outcome) {
+            eprintln!("the outcome was not kept: {error:#}");
+        }
+    }))
 }
 
 fn write_documents(folder: &Path, report: &Report) -> Result<()> {
@@ -212,9 +252,5 @@ fn write_documents(folder: &Path, report: &Report) -> Result<()> {
     let document = std::fs::read_to_string(&path)
         .with_context(|| format!("failed to read {}", path.display()))?;
     std::fs::write(&path, report.replace_figures(&document)?)
-        .with_context(|| format!("failed to write {}", path.display()))?;
-    let path = folder.join("reliability.json");
-    let json = serde_json::to_string_pretty(report).context("failed to print the outcomes")?;
-    std::fs::write(&path, json + "\n")
         .with_context(|| format!("failed to write {}", path.display()))
 }

@@ -13,7 +13,8 @@ use crate::expected::{Expected, ExpectedDefinition};
 use crate::lane::Lane;
 use crate::schedules::{self, Schedules};
 
-/// In what the world differs from what is expected; empty when it does not.
+/// In what the world differs from what is expected; empty when it does not. What is cheap to ask is
+/// asked first, and as long as it differs the rest is not asked at all.
 pub async fn differences(
     lane: &Lane,
     expected: &Expected,
@@ -21,25 +22,43 @@ pub async fn differences(
 ) -> Result<Vec<String>> {
     let objects = lane.definitions.list(&ListParams::default()).await?.items;
     let mut found = Vec::new();
-    let mut activities = Vec::new();
-    for declared in &expected.definitions {
+    let mut declared = Vec::new();
+    for definition in &expected.definitions {
         let object = objects
             .iter()
-            .find(|object| object.metadata.name.as_ref() == Some(&declared.name));
-        let Some(object) = object else {
-            found.push(format!("the definition {} is gone", declared.name));
-            continue;
-        };
-        let activity = object.activity_id().context("the object has no id")?;
-        activities.push(activity);
-        found.extend(compare_object(object, declared));
+            .find(|object| object.metadata.name.as_ref() == Some(&definition.name));
+        match object {
+            Some(object) => {
+                found.extend(compare_object(object, definition));
+                declared.push(object);
+            }
+            None => found.push(format!("the definition {} is gone", definition.name)),
+        }
+    }
+    for object in &objects {
+        let name = object.metadata.name.clone().unwrap_or_default();
+        if !expected.definitions.iter().any(|other| other.name == name) {
+            found.push(format!("the definition {name} is still there"));
+        }
+    }
+    if !found.is_empty() {
+        return Ok(found);
+    }
+    let activities: Option<Vec<_>> = declared.iter().map(|object| object.activity_id()).collect();
+    let activities = activities.context("an object has no id")?;
+    found.extend(leaks(lane, expected, &activities).await?);
+    if !found.is_empty() {
+        return Ok(found);
+    }
+    for object in &declared {
         let schedules = (&lane.schedules, Some(expected.in_maintenance));
         found.extend(compare(object, &lane.store, schedules).await?);
     }
-    found.extend(leaks(lane, expected, &objects, &activities).await?);
-    found.extend(runs::differences(lane, expected, &activities, leniency).await?);
     for object in &objects {
         found.extend(runs::compare_status(lane, expected, object).await?);
+    }
+    if found.is_empty() {
+        found.extend(runs::differences(lane, expected, &activities, leniency).await?);
     }
     Ok(found)
 }
@@ -52,7 +71,10 @@ pub struct Leniency {
 }
 
 /// What an object says of itself.
-fn compare_object(object: &ActivityDefinition, declared: &ExpectedDefinition) -> Vec<String> {
+pub(crate) fn compare_object(
+    object: &ActivityDefinition,
+    declared: &ExpectedDefinition,
+) -> Vec<String> {
     let name = &declared.name;
     let mut found = Vec::new();
     let metadata = &object.metadata;
@@ -161,16 +183,9 @@ pub(crate) async fn compare(
 async fn leaks(
     lane: &Lane,
     expected: &Expected,
-    objects: &[ActivityDefinition],
     activities: &[domain::ActivityId],
 ) -> Result<Vec<String>> {
     let mut found = Vec::new();
-    for object in objects {
-        let name = object.metadata.name.clone().unwrap_or_default();
-        if !expected.definitions.iter().any(|other| other.name == name) {
-            found.push(format!("the definition {name} is still there"));
-        }
-    }
     for row in lane.store.definitions().await? {
         if !activities
             .iter()

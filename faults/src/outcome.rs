@@ -1,5 +1,7 @@
 //! What became of a plan.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 /// What became of a plan.
@@ -14,14 +16,39 @@ pub struct Outcome {
     pub converged_after: Option<f64>,
     /// How long the plan took from its preparation to its end, in seconds.
     pub took: f64,
+    /// When it ended, in seconds since 1970.
+    #[serde(default)]
+    pub at: i64,
     /// How often a program was started anew.
     pub restarts: usize,
     /// How many statuses that said `Ready=True` were compared with the world.
     pub statuses_compared: usize,
+    /// Where the time went, in seconds.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub phases: BTreeMap<String, f64>,
     /// What is wrong.
     pub problems: Vec<String>,
     /// The last calls before the problem was found, for whoever looks into it.
     pub trace: Vec<String>,
+}
+
+impl Outcome {
+    /// One line for a person, and one for each problem.
+    pub fn line(&self) -> String {
+        let after = self.converged_after;
+        let after = after.map_or_else(String::new, |after| {
+            format!(", converged after {after:.1} s")
+        });
+        let mut line = format!(
+            "{:?} {} ({:.1} s{after})",
+            self.verdict, self.plan, self.took
+        );
+        for problem in &self.problems {
+            line.push_str("\n    ");
+            line.extend(problem.chars().take(1500));
+        }
+        line
+    }
 }
 
 /// Whether a plan's claims held.

@@ -35,6 +35,12 @@ pub fn program_name(program: Program) -> &'static str {
         .map_or("", |(name, _)| name)
 }
 
+/// The program of a name.
+pub fn program_by_name(name: &str) -> Option<Program> {
+    let found = PROGRAMS.into_iter().find(|(known, _)| *known == name);
+    found.map(|(_, program)| program)
+}
+
 impl Plan {
     /// A number that depends on nothing but the plan and the seed: it chooses where a server may
     /// answer in several ways.
@@ -70,10 +76,7 @@ impl FromStr for Plan {
         let name = parts
             .next()
             .ok_or_else(|| format!("{text} is not WORKLOAD/PROGRAM/SERVER:CALL#N/KIND"))?;
-        let (_, program) = PROGRAMS
-            .into_iter()
-            .find(|(known, _)| *known == name)
-            .ok_or_else(|| format!("{name} is no program"))?;
+        let program = program_by_name(name).ok_or_else(|| format!("{name} is no program"))?;
         let faults = parts
             .next()
             .map(|faults| faults.split('+').map(str::parse).collect())

@@ -2,31 +2,45 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
+use std::path::Path;
 
 use anyhow::{Context as _, Result};
-use serde::{Deserialize, Serialize};
 use testkit::fault::Kind;
 
+use crate::definitions::{self, DEFINITIONS, Operation};
+use crate::outages::OUTAGES;
 use crate::outcome::{Outcome, Verdict};
 use crate::plan::{Plan, program_name};
+use crate::planted::{self, Found, PLANTED};
+use crate::results;
 
-/// Everything that one run found.
-#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+/// Everything that was found.
+#[derive(Debug, Clone, Default)]
 pub struct Report {
-    /// When.
-    pub date: String,
-    /// The seed.
-    pub seed: u64,
-    /// How long the run took, in seconds.
-    pub took: f64,
-    /// What became of each plan.
+    /// What became of each plan with faults on the wire.
     pub outcomes: Vec<Outcome>,
+    /// What became of each outage.
+    pub outages: Vec<Outcome>,
+    /// What became of each change of a definition.
+    pub operations: Vec<Operation>,
+    /// Whether each planted bug was found.
+    pub planted: Vec<Found>,
 }
 
 const BEGIN: &str = "<!-- figures: written by `actcore-faults`, from here -->";
 const END: &str = "<!-- to here -->";
 
 impl Report {
+    /// Everything that a folder keeps.
+    pub fn read(folder: &Path) -> Result<Self> {
+        Ok(Self {
+            outcomes: results::outcomes(folder, results::WIRE)?,
+            outages: results::outcomes(folder, OUTAGES)?,
+            operations: results::read(folder, DEFINITIONS)?,
+            planted: planted::latest(results::read(folder, PLANTED)?),
+        })
+    }
+
     /// Replaces what stands between the markers of a document.
     pub fn replace_figures(&self, document: &str) -> Result<String> {
         let begin = document.find(BEGIN).context("the document has no marker")? + BEGIN.len();
@@ -54,22 +68,26 @@ impl Report {
         let broken = self.of(|outcome| outcome.verdict == Verdict::Broken);
         let compared: usize = run.iter().map(|outcome| outcome.statuses_compared).sum();
         let restarts: usize = run.iter().map(|outcome| outcome.restarts).sum();
+        let times = times(&run);
         // Writing to a text can't fail.
         let _ = writeln!(
             text,
-            "Run on {}, seed {}, {:.0} minutes.\n\n| | |\n| --- | --- |\n\
+            "Last run on {}; {:.0} hours of one lane.\n\n| | |\n| --- | --- |\n\
              | plans run | {} |\n\
              | of these, whose call came and was struck | {reached} |\n\
              | divergences | {} |\n\
              | plans that the harness could not finish | {} |\n\
+             | converged after: p50 · p99 · max | {} · {} · {} |\n\
              | programs started anew | {restarts} |\n\
              | statuses with `Ready=True` compared with the world | {compared} |\n",
-            self.date,
-            self.seed,
-            self.took / 60.0,
+            self.date(),
+            run.iter().map(|outcome| outcome.took).sum::<f64>() / 3600.0,
             run.len(),
             diverged.len(),
             broken.len(),
+            percentile(&times, 50),
+            percentile(&times, 99),
+            percentile(&times, 100),
         );
         text.push_str(&self.by_kind());
         text.push_str(&self.by("workload", |plan| {
@@ -80,7 +98,23 @@ impl Report {
             fault.map_or_else(|| "none".to_owned(), |fault| fault.server.to_string())
         }));
         text.push_str(&Self::open(&diverged, &broken));
+        text.push_str(&self.outages());
+        if !self.operations.is_empty() {
+            text.push_str("Every field of a definition, changed to right and wrong values:\n\n");
+            text.push_str(&definitions::figures(&self.operations));
+        }
+        if !self.planted.is_empty() {
+            text.push('\n');
+            text.push_str(&planted::figures(&self.planted));
+        }
         text
+    }
+
+    /// The day of the last plan.
+    fn date(&self) -> String {
+        let last = self.outcomes.iter().map(|outcome| outcome.at).max();
+        let last = last.and_then(|at| chrono::DateTime::from_timestamp(at, 0));
+        last.map_or_else(|| "–".to_owned(), |last| last.format("%F").to_string())
     }
 
     fn of(&self, which: impl Fn(&Outcome) -> bool) -> Vec<&Outcome> {
@@ -135,6 +169,29 @@ impl Report {
         text
     }
 
+    fn outages(&self) -> String {
+        let mut text = String::new();
+        for outcome in &self.outages {
+            let after = outcome.converged_after;
+            let after = match (outcome.verdict, after) {
+                (Verdict::Converged, Some(after)) => format!("{after:.1} s"),
+                _ => "**diverged**".to_owned(),
+            };
+            let Outcome { plan, restarts, .. } = outcome;
+            let _ = writeln!(text, "| `{plan}` | {after} | {restarts} |");
+        }
+        if !text.is_empty() {
+            text.insert_str(
+                0,
+                "Servers and programs that went and came back:\n\n\
+                 | outage | converged after its end | programs started anew |\n\
+                 | --- | ---: | ---: |\n",
+            );
+            text.push('\n');
+        }
+        text
+    }
+
     fn open(diverged: &[&Outcome], broken: &[&Outcome]) -> String {
         let mut text = String::new();
         for outcome in diverged.iter().chain(broken) {
@@ -161,7 +218,7 @@ fn times(outcomes: &[&Outcome]) -> Vec<f64> {
 }
 
 /// The smallest time that so many of a hundred do not exceed.
-fn percentile(times: &[f64], hundredths: usize) -> String {
+pub(crate) fn percentile(times: &[f64], hundredths: usize) -> String {
     let rank = (times.len() * hundredths).div_ceil(100).max(1);
     times
         .get(rank - 1)

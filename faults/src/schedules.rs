@@ -164,6 +164,9 @@ fn compare_times(trigger: &CronTrigger, schedule: &Value) -> Option<String> {
         .filter_map(|time| time.as_str()?.parse().ok())
         .collect();
     let jitter = TimeDelta::from_std(trigger.jitter).ok()?;
+    if let (true, Some(declared)) = (times.is_empty(), trigger.schedule.next_after(Utc::now())) {
+        return Some(format!("Schedule: never fires, and ought to at {declared}"));
+    }
     let mut from = times
         .first()
         .map(|first| *first - jitter - TimeDelta::seconds(1))?;

@@ -1,14 +1,16 @@
 //! Runs one plan in a lane, and judges what comes of it.
 
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
 use kube::api::{DeleteParams, ListParams};
 use testkit::Program;
-use testkit::fault::{Effect, FaultyProgram, Kind, Met, Server};
+use testkit::fault::{Effect, FaultyProgram, Kind, Met, Plant, Server};
 use testkit::wait::{self, Seen};
 
-use crate::actor::{PATIENCE, Stage, settle};
+pub use crate::actor::PATIENCE;
+use crate::actor::{Stage, settle};
 use crate::expected::Expected;
 use crate::lane::{Comparisons as _, Lane};
 use crate::oracle::{self, Leniency};
@@ -16,8 +18,29 @@ use crate::outcome::{Outcome, Verdict};
 use crate::plan::Plan;
 use crate::workload::Workload;
 
+/// In which of the comparisons after convergence at the latest nothing is written any more.
+const CALM_TRIES: usize = 3;
+
 /// How many calls an outcome with problems shows.
 const TRACE: usize = 60;
+
+/// What is to be run.
+#[derive(Debug, Clone)]
+pub struct Task {
+    /// What is done, and what befalls it.
+    pub plan: Plan,
+    /// The bugs that the plan's program looks as if it had.
+    pub plants: &'static [Plant],
+}
+
+/// Under which conditions plans are run.
+#[derive(Debug, Clone, Copy)]
+pub struct Conditions {
+    /// Chooses among the answers of a server.
+    pub seed: u64,
+    /// How long anything may take.
+    pub patience: Duration,
+}
 
 /// A plan that was run.
 pub struct Trial {
@@ -30,15 +53,17 @@ pub struct Trial {
 }
 
 /// Runs a plan. A lane in which a plan did not converge is not to be used again.
-pub async fn run(lane: &Lane, plan: &Plan, prefix: &str, seed: u64) -> Trial {
+pub async fn run(lane: &Lane, task: &Task, prefix: &str, conditions: Conditions) -> Trial {
+    let plan = &task.plan;
     let started = Instant::now();
     let mut judge = Judge {
         lane,
-        plan,
-        seed,
+        task,
+        conditions,
         problems: Vec::new(),
         converged_after: None,
         until_converged: 0,
+        laps: Laps::begin(),
     };
     let restarts_before = restarts(lane);
     // What an earlier plan has left in the ear of the follower is not this one's.
@@ -47,9 +72,13 @@ pub async fn run(lane: &Lane, plan: &Plan, prefix: &str, seed: u64) -> Trial {
         lane,
         prefix: prefix.to_owned(),
         expected: Expected::default(),
+        patience: PATIENCE,
     };
     let mut verdict = match plan.workload.prepare(&mut stage).await {
-        Ok(()) => judge.strike(&mut stage).await,
+        Ok(()) => {
+            judge.laps.end("prepare");
+            judge.strike(&mut stage).await
+        }
         Err(error) => {
             judge.problems.push(format!("while preparing: {error:#}"));
             Verdict::Broken
@@ -61,13 +90,18 @@ pub async fn run(lane: &Lane, plan: &Plan, prefix: &str, seed: u64) -> Trial {
         .program(plan.program)
         .map(|program| program.conductor().trace())
         .unwrap_or_default();
+    for program in &lane.programs {
+        program.conductor().arm(&[], conditions.seed);
+        program.conductor().plant(&[]);
+    }
     if verdict != Verdict::Broken {
-        for program in &lane.programs {
-            program.conductor().arm(&[], seed);
-        }
-        if let Err(error) = clear(lane).await {
+        // A lane in which something is wrong is not used again, and need not be tidy.
+        if judge.problems.is_empty()
+            && let Err(error) = clear(lane).await
+        {
             judge.problems.push(format!("while clearing up: {error:#}"));
         }
+        judge.laps.end("clear");
         if !judge.problems.is_empty() {
             verdict = Verdict::Diverged;
         }
@@ -85,8 +119,10 @@ pub async fn run(lane: &Lane, plan: &Plan, prefix: &str, seed: u64) -> Trial {
             verdict,
             converged_after: judge.converged_after,
             took: started.elapsed().as_secs_f64(),
+            at: chrono::Utc::now().timestamp(),
             restarts: restarts(lane) - restarts_before,
             statuses_compared,
+            phases: judge.laps.seconds,
             problems: judge.problems,
             trace,
         },
@@ -102,6 +138,7 @@ pub async fn warm_up(lane: &Lane, prefix: &str) -> Result<()> {
         lane,
         prefix: prefix.to_owned(),
         expected: Expected::default(),
+        patience: PATIENCE,
     };
     let workload = Workload::Create;
     workload.act(&mut stage, Program::Operator).await?;
@@ -109,7 +146,8 @@ pub async fn warm_up(lane: &Lane, prefix: &str) -> Result<()> {
     clear(lane).await
 }
 
-fn restarts(lane: &Lane) -> usize {
+/// How often programs of a lane were started anew.
+pub(crate) fn restarts(lane: &Lane) -> usize {
     let programs = lane.programs.iter();
     programs.map(|program| program.restarts().len()).sum()
 }
@@ -141,33 +179,65 @@ fn show(met: &Met, since: Instant) -> String {
 
 struct Judge<'trial> {
     lane: &'trial Lane,
-    plan: &'trial Plan,
-    seed: u64,
+    task: &'trial Task,
+    conditions: Conditions,
     problems: Vec<String>,
     converged_after: Option<f64>,
     until_converged: usize,
+    laps: Laps,
+}
+
+/// How long each phase of a plan takes.
+struct Laps {
+    since: Instant,
+    seconds: BTreeMap<String, f64>,
+}
+
+impl Laps {
+    fn begin() -> Self {
+        Self {
+            since: Instant::now(),
+            seconds: BTreeMap::new(),
+        }
+    }
+
+    /// Counts the time since the last end to this phase.
+    fn end(&mut self, phase: &str) {
+        let took = self.since.elapsed().as_secs_f64();
+        *self.seconds.entry(phase.to_owned()).or_default() += took;
+        self.since = Instant::now();
+    }
 }
 
 impl Judge<'_> {
     async fn strike(&mut self, stage: &mut Stage<'_>) -> Verdict {
-        let Ok(struck) = self.lane.program(self.plan.program) else {
+        let Ok(struck) = self.lane.program(self.task.plan.program) else {
             self.problems
                 .push("the program does not run in this lane".to_owned());
             return Verdict::Broken;
         };
         for program in &self.lane.programs {
-            program.conductor().arm(&[], self.seed);
+            program.conductor().arm(&[], self.conditions.seed);
         }
         if let Err(error) = struck.remember_lists().await {
             self.problems.push(format!("{error:#}"));
             return Verdict::Broken;
         }
-        let variant = self.plan.variant(self.seed);
-        struck.conductor().arm(&self.plan.faults, variant);
-        if let Err(error) = self.plan.workload.act(stage, self.plan.program).await {
+        let variant = self.task.plan.variant(self.conditions.seed);
+        struck.conductor().arm(&self.task.plan.faults, variant);
+        struck.conductor().plant(self.task.plants);
+        stage.patience = self.conditions.patience;
+        if let Err(error) = self
+            .task
+            .plan
+            .workload
+            .act(stage, self.task.plan.program)
+            .await
+        {
             self.problems.push(format!("{error:#}"));
             return Verdict::Diverged;
         }
+        self.laps.end("act");
         let acted = Instant::now();
         match self.converge(struck, &stage.expected, acted).await {
             Ok(verdict) => verdict,
@@ -186,13 +256,17 @@ impl Judge<'_> {
         expected: &Expected,
         acted: Instant,
     ) -> Result<Verdict> {
-        settle(self.lane, expected, self.leniency()).await?;
+        settle(self.lane, expected, (self.leniency(), self.patience())).await?;
+        self.laps.end("settle");
         self.until_converged = struck.conductor().trace().len();
         let is_reached = self.is_reached(struck).await?;
-        let converged = if is_reached && !self.plan.faults.is_empty() {
+        self.laps.end("reach");
+        let converged = if is_reached && !self.task.plan.faults.is_empty() {
             self.is_over(struck).await?;
-            struck.ready(PATIENCE).await?;
-            settle(self.lane, expected, self.leniency()).await?;
+            struck.ready(self.patience()).await?;
+            self.laps.end("over");
+            settle(self.lane, expected, (self.leniency(), self.patience())).await?;
+            self.laps.end("settle again");
             Instant::now()
         } else {
             Instant::now()
@@ -203,7 +277,7 @@ impl Judge<'_> {
             let since = first.max(acted);
             self.converged_after = Some(converged.saturating_duration_since(since).as_secs_f64());
         }
-        for (fault, injected) in self.plan.faults.iter().zip(injected) {
+        for (fault, injected) in self.task.plan.faults.iter().zip(injected) {
             // A watch and a poll may wait for minutes, and are cut here before they give up.
             let waits =
                 struck.conductor().trace().iter().any(|met| {
@@ -215,6 +289,7 @@ impl Judge<'_> {
             }
         }
         self.stays(expected).await?;
+        self.laps.end("stays");
         Ok(if is_reached {
             Verdict::Converged
         } else {
@@ -222,9 +297,13 @@ impl Judge<'_> {
         })
     }
 
+    fn patience(&self) -> Duration {
+        self.conditions.patience
+    }
+
     /// A sink that refuses for good has no report, and that is no divergence.
     fn leniency(&self) -> Leniency {
-        let for_good = self.plan.faults.iter().any(|fault| {
+        let for_good = self.task.plan.faults.iter().any(|fault| {
             matches!(fault.kind, Kind::Permanent | Kind::Conflict)
                 && !matches!(
                     fault.server,
@@ -241,7 +320,7 @@ impl Judge<'_> {
         let all = || struck.conductor().injected().iter().all(Option::is_some);
         let operator = self.lane.program(Program::Operator)?;
         let until = operator.comparisons() + 3;
-        wait::until("a fault or three comparisons", PATIENCE, || async {
+        wait::until("a fault or three comparisons", self.patience(), || async {
             all() || operator.comparisons() >= until
         })
         .await?;
@@ -250,7 +329,7 @@ impl Judge<'_> {
 
     /// Waits until nothing of the faults is left.
     async fn is_over(&self, struck: &FaultyProgram) -> Result<()> {
-        wait::until("the struck call to be over", PATIENCE, || async {
+        wait::until("the struck call to be over", self.patience(), || async {
             let injected = struck.conductor().injected();
             let over = injected
                 .iter()
@@ -266,8 +345,26 @@ impl Judge<'_> {
         Ok(())
     }
 
-    /// After convergence nothing is written any more, while everything is compared once.
+    /// It comes to rest: nothing is written any more while everything is compared once. What is
+    /// under way when all is as declared may end, and on a busy machine a program may have lost
+    /// its lease and start anew; what writes for ever is found all the same.
     async fn stays(&mut self, expected: &Expected) -> Result<()> {
+        let mut needless = Vec::new();
+        for _ in 0..CALM_TRIES {
+            needless = self.needless_writes().await?;
+            if needless.is_empty() {
+                break;
+            }
+        }
+        self.problems.extend(needless);
+        let found = oracle::differences(self.lane, expected, self.leniency()).await?;
+        let found = found.into_iter();
+        self.problems
+            .extend(found.map(|found| format!("it did not stay so: {found}")));
+        Ok(())
+    }
+
+    async fn needless_writes(&self) -> Result<Vec<String>> {
         let operator = self.lane.program(Program::Operator)?;
         compared(operator, 1).await?;
         let marks: Vec<usize> = self
@@ -276,15 +373,13 @@ impl Judge<'_> {
             .iter()
             .map(|program| program.conductor().trace().len())
             .collect();
-        compared(operator, 2).await?;
-        let found = oracle::differences(self.lane, expected, self.leniency()).await?;
-        let found = found.into_iter();
-        self.problems
-            .extend(found.map(|found| format!("it did not stay so: {found}")));
+        // From the beginning of a comparison to that of the next one: a whole one.
+        compared(operator, 1).await?;
+        let mut needless = Vec::new();
         for (program, mark) in self.lane.programs.iter().zip(marks) {
             let trace = program.conductor().trace();
             let writes = trace.iter().skip(mark).filter(|met| is_needless(met));
-            self.problems.extend(writes.map(|met| {
+            needless.extend(writes.map(|met| {
                 format!(
                     "a needless write of {} after convergence: {}",
                     program.program(),
@@ -292,7 +387,7 @@ impl Judge<'_> {
                 )
             }));
         }
-        Ok(())
+        Ok(needless)
     }
 }
 
@@ -309,19 +404,20 @@ async fn compared(operator: &FaultyProgram, times: usize) -> Result<()> {
 /// A write that changes something, other than who leads and how far the audit has got: what the
 /// clock makes is written whenever its time has come.
 fn is_needless(met: &Met) -> bool {
-    const REGULAR: [&str; 6] = [
+    const REGULAR: [&str; 7] = [
         "commit",
         "replace-leases",
         "RecordWorkerHeartbeat",
         "insert-audit_passes",
         "insert-audit_gaps",
         "update-audited_activities",
+        "update-run_feedback",
     ];
     met.call.effect.is_write() && !REGULAR.contains(&met.call.name.as_str())
 }
 
 /// Deletes everything, and waits until nothing is left.
-async fn clear(lane: &Lane) -> Result<()> {
+pub(crate) async fn clear(lane: &Lane) -> Result<()> {
     let (delete, all) = (DeleteParams::default(), ListParams::default());
     lane.windows.delete_collection(&delete, &all).await?;
     lane.event_types.delete_collection(&delete, &all).await?;

@@ -137,8 +137,8 @@ impl Workload {
     /// Brings the world to where the workload begins. Nothing is struck yet.
     pub async fn prepare(self, stage: &mut Stage<'_>) -> Result<()> {
         match self.cast() {
-            Cast::Definitions => definitions::prepare(self, stage).await?,
-            Cast::Runs => runs::prepare(self, stage).await?,
+            Cast::Definitions | Cast::Admission => definitions::prepare(self, stage).await?,
+            Cast::Runs | Cast::All => runs::prepare(self, stage).await?,
             Cast::Api => api::prepare(self, stage).await?,
         }
         stage.settle().await
@@ -147,8 +147,8 @@ impl Workload {
     /// Does it. `struck` is the program whose calls may be struck by now.
     pub async fn act(self, stage: &mut Stage<'_>, struck: Program) -> Result<()> {
         match self.cast() {
-            Cast::Definitions => definitions::act(self, stage).await,
-            Cast::Runs => runs::act(self, stage, struck).await,
+            Cast::Definitions | Cast::Admission => definitions::act(self, stage).await,
+            Cast::Runs | Cast::All => runs::act(self, stage, struck).await,
             Cast::Api => api::act(self, stage).await,
         }
     }

@@ -3,9 +3,12 @@
 use std::sync::Arc;
 
 use anyhow::Result;
+use faults::definitions;
 use faults::enumerate;
 use faults::outcome::{Outcome, Verdict};
+use faults::planted::{self, BUGS};
 use faults::runner::{Options, Runner};
+use faults::trial::{Conditions, PATIENCE};
 use faults::workload::Workload;
 use testkit::Stack;
 
@@ -27,8 +30,12 @@ const WORKLOADS: [Workload; 4] = [
 async fn a_sample_of_all_faults_ends_as_declared() -> Result<()> {
     let options = Options {
         jobs: 5,
-        seed: SEED,
+        conditions: Conditions {
+            seed: SEED,
+            patience: PATIENCE,
+        },
         observer: Arc::new(|_| ()),
+        until: None,
     };
     let runner = Runner::on(Stack::shared().await?, options);
     let recordings = runner.record(&WORKLOADS).await?;
@@ -44,5 +51,40 @@ async fn a_sample_of_all_faults_ends_as_declared() -> Result<()> {
         .collect();
     assert!(wrong.is_empty(), "{wrong:#?}");
     assert!(struck.count() > PLANS / 2, "most plans struck nothing");
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_planted_bug_is_found() -> Result<()> {
+    let options = Options {
+        jobs: 2,
+        conditions: Conditions {
+            seed: SEED,
+            patience: planted::PATIENCE,
+        },
+        observer: Arc::new(|_| ()),
+        until: None,
+    };
+    let runner = Runner::on(Stack::shared().await?, options);
+    let found = planted::run(&runner, &BUGS[..2]).await?;
+    for found in found {
+        assert!(found.is_found && found.is_quiet_without, "{found:#?}");
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_changed_field_becomes_true_everywhere_or_is_refused_by_its_name() -> Result<()> {
+    let options = definitions::Options {
+        operations: 120,
+        objects: 8,
+        seed: SEED,
+    };
+    let stack = Stack::shared().await?;
+    let operations = definitions::run(&stack, options, &|_| ()).await?;
+    let wrong = operations.iter().filter(|it| it.problem.is_some());
+    let wrong: Vec<_> = wrong.collect();
+    assert!(wrong.is_empty(), "{wrong:#?}");
+    assert!(operations.len() >= 120);
     Ok(())
 }

@@ -57,6 +57,7 @@ pub(super) async fn act(workload: Workload, stage: &mut Stage<'_>) -> Result<()>
                 run: start.run_id,
                 workflow_id: start.workflow_id,
                 completes: false,
+                is_forgotten: false,
             });
         }
         Workload::ApiDelete => {

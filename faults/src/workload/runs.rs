@@ -68,6 +68,7 @@ fn expect(stage: &mut Stage<'_>, start: &RunStart) {
         run: start.run_id,
         workflow_id: start.workflow_id.clone(),
         completes: true,
+        is_forgotten: false,
     });
 }
 
