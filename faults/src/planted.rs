@@ -24,7 +24,7 @@ pub const PLANTED: &str = "planted.jsonl";
 
 /// How long a program with a planted bug is waited for: several times as long as one without
 /// takes, and far less than what is allowed to one that a fault befalls.
-pub const PATIENCE: Duration = Duration::from_secs(20);
+pub const PATIENCE: Duration = Duration::from_secs(40);
 
 /// A bug, and the plan that has to find it.
 #[derive(Debug, Clone, Copy)]

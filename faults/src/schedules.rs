@@ -158,9 +158,10 @@ pub(crate) fn differences(
 /// Temporal's next times against our own computation of them. Jitter moves them within its bounds.
 fn compare_times(trigger: &CronTrigger, schedule: &Value) -> Option<String> {
     let times: Vec<DateTime<Utc>> = schedule
-        .pointer("/info/futureActionTimes")?
-        .as_array()?
-        .iter()
+        .pointer("/info/futureActionTimes")
+        .and_then(Value::as_array)
+        .into_iter()
+        .flatten()
         .filter_map(|time| time.as_str()?.parse().ok())
         .collect();
     let jitter = TimeDelta::from_std(trigger.jitter).ok()?;
