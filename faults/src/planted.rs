@@ -56,6 +56,13 @@ pub struct Found {
     pub problems: Vec<String>,
 }
 
+impl Found {
+    /// Whether the bug is found, and nothing where it is not.
+    pub const fn is_well(&self) -> bool {
+        self.is_found && self.is_quiet_without
+    }
+}
+
 /// Runs the plan of each bug with and without it.
 pub async fn run(runner: &Runner, bugs: &[Bug]) -> Result<Vec<Found>> {
     let mut tasks = Vec::new();
@@ -104,11 +111,10 @@ pub fn latest(found: Vec<Found>) -> Vec<Found> {
 
 /// The kill matrix.
 pub fn figures(found: &[Found]) -> String {
-    let caught = |found: &&Found| found.is_found && found.is_quiet_without;
     let mut text = format!(
         "{} of {} planted bugs are found, each by its plan; without the bug the plan converges.\n\n\
          | bug | pattern | found by | as |\n| --- | --- | --- | --- |\n",
-        found.iter().filter(caught).count(),
+        found.iter().filter(|found| found.is_well()).count(),
         found.len()
     );
     for found in found {
