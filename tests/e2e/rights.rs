@@ -9,6 +9,12 @@ use serde_json::Value;
 use crate::journey::{NAMESPACE, RELEASE};
 use crate::shell::Shell;
 
+/// Rights whose use depends on time, with when they are used.
+const NOW_AND_THEN: [(&str, &str); 1] = [(
+    "operator: patch events.events.k8s.io",
+    "when the same Event comes again within six minutes, which becomes one with a count",
+)];
+
 /// A verb on a resource, for one of our programs.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 struct Right {
@@ -56,6 +62,15 @@ pub(crate) async fn compare(shell: &Shell, log: &Path) -> Result<()> {
         format!("- {}{by_all}", show(right))
     });
     shell.note(&list.collect::<Vec<_>>().join("\n"));
+    let (rare, unused): (Vec<&Right>, Vec<&Right>) = unused
+        .into_iter()
+        .partition(|right| NOW_AND_THEN.iter().any(|(name, _)| *name == show(right)));
+    for right in rare {
+        let name = show(right);
+        let when = NOW_AND_THEN.iter().find(|(rare, _)| *rare == name);
+        let when = when.map(|(_, when)| *when).unwrap_or_default();
+        shell.note(&format!("Not used this time: {name}, {when}."));
+    }
     anyhow::ensure!(refused.is_empty(), "our programs were refused: {refused:?}");
     anyhow::ensure!(!used.is_empty(), "the log has no request of our programs");
     anyhow::ensure!(unused.is_empty(), "given and never used: {unused:?}");
