@@ -340,6 +340,25 @@ fn the_port_that_kind_maps_is_that_of_the_api() {
 }
 
 #[test]
+fn worker_and_api_look_into_the_same_bucket_with_the_same_keys() {
+    let settings = [
+        r#"workingMemory.url="s3://reports/team""#,
+        r#"workingMemory.credentials.secretName="bucket""#,
+    ];
+    let objects = template("ci/namespaced-values.yaml", &settings).unwrap();
+    let of = |program: &str| -> Vec<(String, Value)> {
+        environment(&objects, program)
+            .into_iter()
+            .filter(|(name, _)| *name == "WORKING_MEMORY_DIR" || name.starts_with("AWS_"))
+            .map(|(name, variable)| (name.to_owned(), variable.clone()))
+            .collect()
+    };
+    let worker = of("actcore-worker");
+    assert_eq!(worker.len(), 5, "{worker:?}");
+    assert_eq!(of("actcore-api"), worker);
+}
+
+#[test]
 fn the_prometheus_operators_objects_are_rendered_on_request() {
     let kinds = |values: &str, setting: &str| -> BTreeSet<String> {
         let objects = template(values, &[setting]).unwrap();

@@ -144,3 +144,20 @@
   readOnly: true
 {{- end }}
 {{- end }}
+
+{{/* The working memory in an object store, with its keys, region and endpoint. */}}
+{{- define "activity-core.env.bucket" -}}
+- name: WORKING_MEMORY_DIR
+  value: {{ .Values.workingMemory.url | quote }}
+{{- with .Values.workingMemory.credentials.secretName }}
+{{- $secretName := . }}
+{{- range list "AWS_ACCESS_KEY_ID" "AWS_SECRET_ACCESS_KEY" "AWS_REGION" "AWS_ENDPOINT_URL" }}
+- name: {{ . }}
+  valueFrom:
+    secretKeyRef:
+      name: {{ $secretName }}
+      key: {{ . }}
+      optional: true
+{{- end }}
+{{- end }}
+{{- end }}
