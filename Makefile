@@ -45,6 +45,10 @@ migrate: build ## Applies pending migrations; safe when none is pending
 test: build ## Runs every test, on real servers
 	@$(CARGO) test --workspace
 
+.PHONY: contract
+contract: build ## Holds the API against its OpenAPI document with schemathesis (needs python3-venv)
+	@$(CARGO) test --workspace --test contract
+
 .PHONY: bench
 bench: ## Measures speed and cost against limits and bare work (about an hour)
 	@$(CARGO) build --release --workspace --bins
@@ -89,5 +93,5 @@ generate: ## Writes every generated file
 .PHONY: lint
 lint: ## Checks format, lints, licences and sources of dependencies
 	@$(CARGO) fmt --all -- --check
-	@$(CARGO) clippy --workspace --all-targets --test e2e --test pages -- -D warnings
+	@$(CARGO) clippy --workspace --all-targets --test e2e --test pages --test contract -- -D warnings
 	@$(CARGO) deny check bans licenses sources

@@ -3,7 +3,6 @@
 
 mod access;
 mod caller;
-mod contract;
 mod event_types;
 mod feedback;
 mod outages;

@@ -10,7 +10,11 @@ use testkit::Program;
 use testkit::components::Cache;
 use tokio::process::Command;
 
-use crate::place::Place;
+#[expect(dead_code, reason = "the integration tests use the rest of it")]
+#[path = "../integration/place.rs"]
+mod place;
+
+use place::Place;
 
 /// The version that was tried. A newer one may find more, which is a change of its own.
 const VERSION: &str = "4.32.5";
