@@ -64,7 +64,7 @@ faults: build ## Strikes every call with every kind of fault (MINUTES=60 SEED=1;
 
 .PHONY: pictures
 pictures: build ## Takes the pictures in docs/images anew, in a real browser
-	@ACTCORE_PICTURES=1 $(CARGO) test --package tests --test integration -- pictures
+	@ACTCORE_PICTURES=1 $(CARGO) test --workspace --test integration -- pictures
 	@for picture in docs/images/*.png; do pngquant --force --ext .png 64 "$$picture"; done
 
 .PHONY: e2e
