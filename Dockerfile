@@ -2,7 +2,7 @@
 #
 #   docker build -t activity-core:0.1.0 .
 #
-# It holds static programs and nothing else that runs: no shell, no package manager, nobody but
+# It holds one static program and nothing else that runs: no shell, no package manager, nobody but
 # user 65532. For the same bytes each time, fix the times:
 #
 #   docker buildx build --build-arg SOURCE_DATE_EPOCH=0 --output type=docker,rewrite-timestamp=true -t activity-core:0.1.0 .
@@ -18,13 +18,12 @@ RUN --mount=type=cache,target=/usr/local/cargo/registry \
 set -eu
 target="$(uname -m)-unknown-linux-musl"
 rustup target add "$target"
-cargo build --release --locked --target "$target" \
-  -p operator -p worker -p router -p api -p cli --bins
+cargo build --release --locked --target "$target" -p bundle
 mkdir -p /root-of-image/usr/local/bin /root-of-image/etc/ssl/certs /root-of-image/tmp
-for program in actcore actcore-operator actcore-worker actcore-event-router actcore-api; do
-  install -m 0755 "target/$target/release/$program" /root-of-image/usr/local/bin/
+install -m 0755 "target/$target/release/activity-core" /root-of-image/usr/local/bin/
+for program in actcore kubectl-actcore actcore-operator actcore-worker actcore-event-router actcore-api; do
+  ln -s activity-core "/root-of-image/usr/local/bin/$program"
 done
-ln -s actcore /root-of-image/usr/local/bin/kubectl-actcore
 cp /etc/ssl/certs/ca-certificates.crt /root-of-image/etc/ssl/certs/
 chmod 1777 /root-of-image/tmp
 printf 'root:x:0:0:root:/root:/sbin/nologin\nnonroot:x:65532:65532:nonroot:/:/sbin/nologin\n' \

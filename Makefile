@@ -76,14 +76,14 @@ e2e: build ## Takes the chart through its life on a real cluster (kind, or a nod
 pages: build ## Causes each fault of the paging policy, with a real Prometheus and Alertmanager (ten minutes)
 	@$(CARGO) test --workspace --test pages -- --nocapture
 
-# Static programs: the image needs nothing else.
+# One static file: the image needs nothing else that runs.
 MUSL ?= $(shell uname -m)-unknown-linux-musl
 IMAGE ?= target/activity-core.tar
 
 .PHONY: image
 image: ## Puts the container image together, without a container engine (IMAGE=target/activity-core.tar)
 	@rustup target add $(MUSL)
-	@$(CARGO) build --release --locked --target $(MUSL) -p operator -p worker -p router -p api -p cli --bins
+	@$(CARGO) build --release --locked --target $(MUSL) -p bundle
 	@$(CARGO) run --quiet --workspace --bin actcore-dev -- image --from target/$(MUSL)/release --output $(IMAGE)
 
 .PHONY: generate

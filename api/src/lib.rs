@@ -31,12 +31,27 @@ mod serve;
 mod state;
 mod temporal_link;
 
+use std::process::ExitCode;
+
+use clap::Parser as _;
+use runtime::Shutdown;
+
 pub use arguments::{Arguments, AuthenticationMode, InvalidArguments};
 pub use kubernetes::KubernetesError;
 pub use serve::{RunError, run};
 
 /// The program's name, in logs and at its dependencies.
 const PROGRAM: &str = "actcore-api";
+
+/// The program `actcore-api`.
+pub fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    runtime::run_program(PROGRAM, async {
+        runtime::initialize(&arguments.log)?;
+        run(arguments, Shutdown::on_signals()?).await?;
+        Ok(())
+    })
+}
 
 /// Every metric of the API, those without a series too.
 pub fn metrics() -> Result<Vec<runtime::MetricDescription>, prometheus::Error> {

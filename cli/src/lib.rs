@@ -34,8 +34,24 @@ pub fn command() -> clap::Command {
     Arguments::command()
 }
 
-/// Carries out one command line and answers with the exit code that `actcore --help` documents.
-pub async fn main(words: impl IntoIterator<Item = OsString>) -> ExitCode {
+/// The program `actcore`, also `kubectl actcore`. Its exit codes are documented in `actcore --help`.
+pub fn main() -> ExitCode {
+    runtime::install_cryptography();
+    match tokio::runtime::Runtime::new() {
+        Ok(runtime) => {
+            let code = runtime.block_on(carry_out(std::env::args_os()));
+            // A look that was given up, at a hung network drive for one, is not waited for.
+            runtime.shutdown_background();
+            code
+        }
+        Err(error) => {
+            eprintln!("error: failed to start: {error}");
+            Exit::Failed.into()
+        }
+    }
+}
+
+async fn carry_out(words: impl IntoIterator<Item = OsString>) -> ExitCode {
     let words: Vec<OsString> = words.into_iter().collect();
     let parsed = command_called(words.first())
         .try_get_matches_from(words)

@@ -25,9 +25,11 @@ pub use arguments::Arguments;
 pub use context::Context;
 pub use error::Error;
 
+use std::process::ExitCode;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use clap::Parser as _;
 use futures::FutureExt as _;
 use kube::Client;
 use kube::runtime::events::{Recorder, Reporter};
@@ -44,6 +46,12 @@ use crate::leader::{Elector, Leadership};
 use crate::metrics::OperatorMetrics;
 
 const PROGRAM: &str = "actcore-operator";
+
+/// The program `actcore-operator`.
+pub fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    runtime::run_program(PROGRAM, run(arguments))
+}
 
 /// Every metric of the operator, those without a series too.
 pub fn metrics() -> Result<Vec<MetricDescription>, prometheus::Error> {

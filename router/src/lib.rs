@@ -27,11 +27,13 @@ mod streams;
 mod tries;
 mod window;
 
+use std::process::ExitCode;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use anyhow::Context as _;
 use async_nats::jetstream;
+use clap::Parser as _;
 use runtime::temporal::TemporalArguments;
 use runtime::{AdminServer, Backoff, MetricDescription, Metrics, Readiness, Shutdown, describe};
 use store::Store;
@@ -52,6 +54,15 @@ use streams::Settings;
 use tries::Tries;
 
 const PROGRAM: &str = "actcore-event-router";
+
+/// The program `actcore-event-router`.
+pub fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    runtime::run_program(PROGRAM, async {
+        runtime::initialize(&arguments.log)?;
+        run(arguments, Shutdown::on_signals()?).await
+    })
+}
 
 /// How long one question to JetStream may take.
 const JETSTREAM_TIMEOUT: Duration = Duration::from_secs(5);

@@ -9,6 +9,7 @@ mod error;
 mod metrics;
 pub mod nats;
 pub mod postgres;
+mod program;
 mod registry;
 mod retry;
 mod secret;
@@ -20,14 +21,15 @@ pub mod temporal;
 pub use admin::{AdminArguments, AdminServer, Probe, ProbeAnswer, Readiness};
 pub use error::{Error, MissingSetting, require};
 pub use metrics::{Metrics, MetricsArguments};
+pub use program::run_program;
 pub use registry::{MetricDescription, Registry};
 pub use retry::Backoff;
 pub use secret::Secret;
 pub use shutdown::Shutdown;
 pub use telemetry::{LogArguments, LogFormat, describe, initialize};
 
-/// Chooses the one cryptography that all TLS connections of a process use. To be called once, at
-/// the start of `main`; a second call changes nothing.
+/// Chooses the one cryptography that all TLS connections of a process use. [`run_program`] does it;
+/// others call it once, at the start of `main`. A second call changes nothing.
 pub fn install_cryptography() {
     // An error means that a provider is installed already, which is what we want.
     let _ = rustls::crypto::ring::default_provider().install_default();

@@ -70,7 +70,7 @@ fn postgres_image(program: &Path) -> Result<Image> {
     contents::postgres("localhost/postgres:dev", folder, program)
 }
 
-/// Copies of our programs without debug information, which is most of a debug build.
+/// A copy of our programs without debug information, which is most of a debug build.
 fn stripped(folder: &Path) -> Result<PathBuf> {
     let source = match std::env::var_os(BINARIES) {
         Some(folder) => PathBuf::from(folder),
@@ -78,19 +78,16 @@ fn stripped(folder: &Path) -> Result<PathBuf> {
     };
     let target = folder.join("programs");
     std::fs::create_dir_all(&target).context("failed to make a folder for the programs")?;
-    for name in contents::PROGRAM_NAMES {
-        let (from, to) = (source.join(name), target.join(name));
-        anyhow::ensure!(
-            from.is_file(),
-            "{} is not built; run `make build`",
-            from.display()
-        );
-        let status = Command::new("strip").arg("-o").arg(&to).arg(&from).status();
-        // Without the tool the image is larger, and as good.
-        if !status.is_ok_and(|status| status.success()) {
-            std::fs::copy(&from, &to)
-                .with_context(|| format!("failed to copy {}", from.display()))?;
-        }
+    let (from, to) = (source.join(contents::BUNDLE), target.join(contents::BUNDLE));
+    anyhow::ensure!(
+        from.is_file(),
+        "{} is not built; run `make build`",
+        from.display()
+    );
+    let status = Command::new("strip").arg("-o").arg(&to).arg(&from).status();
+    // Without the tool the image is larger, and as good.
+    if !status.is_ok_and(|status| status.success()) {
+        std::fs::copy(&from, &to).with_context(|| format!("failed to copy {}", from.display()))?;
     }
     Ok(target)
 }

@@ -26,10 +26,12 @@ mod workflows;
 pub use arguments::{Arguments, IssueSinkType, ModelArguments, RunArguments, SinkArguments};
 pub use egress::AllowedHosts;
 
+use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Result, bail};
+use clap::Parser as _;
 use runtime::storage::Storage;
 use runtime::{AdminServer, MetricDescription, Metrics, Readiness, Shutdown, require};
 use store::Store;
@@ -46,6 +48,14 @@ use telemetry::SdkTelemetry;
 
 /// The name in logs, in Postgres' list of connections and in Temporal's list of workers.
 const PROGRAM: &str = "actcore-worker";
+
+/// The program `actcore-worker`.
+pub fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    runtime::run_program(PROGRAM, async {
+        run(arguments, Shutdown::on_signals()?).await
+    })
+}
 
 /// Every metric of the worker, those without a series too. The Temporal SDK's come on top.
 pub fn metrics() -> Result<Vec<MetricDescription>, prometheus::Error> {

@@ -8,9 +8,13 @@ use anyhow::{Context, Result};
 use super::{FileTree, Image, NONROOT, Start, libraries};
 use crate::program::COMMAND_LINE;
 
-/// Our programs, as they are built.
-pub const PROGRAM_NAMES: [&str; 5] = [
+/// All our programs in one file, which is each of them by its name.
+pub const BUNDLE: &str = "activity-core";
+
+/// The names by which the file is called.
+const NAMES: [&str; 6] = [
     COMMAND_LINE,
+    "kubectl-actcore",
     "actcore-operator",
     "actcore-worker",
     "actcore-event-router",
@@ -27,20 +31,20 @@ const TRUST: [&str; 3] = [
     "/etc/ssl/cert.pem",
 ];
 
-/// The image of activity-core: the programs of the folder `binaries`, no shell, nothing that runs
-/// as root. Dynamic programs bring their libraries.
+/// The image of activity-core: its programs, from the folder `binaries`, no shell, nothing that runs
+/// as root. A dynamic program brings its libraries.
 pub fn activity_core(name: &str, binaries: &Path) -> Result<Image> {
     let mut files = base();
-    for program in PROGRAM_NAMES {
-        let source = binaries.join(program);
-        anyhow::ensure!(
-            source.is_file(),
-            "{} is not built; run `cargo build --bins` with the profile and target of that folder",
-            source.display()
-        );
-        add_program(&mut files, &source)?;
+    let bundle = binaries.join(BUNDLE);
+    anyhow::ensure!(
+        bundle.is_file(),
+        "{} is not built; run `cargo build --bins` with the profile and target of that folder",
+        bundle.display()
+    );
+    add_program(&mut files, &bundle)?;
+    for name in NAMES {
+        files.link(&format!("{PROGRAMS}/{name}"), BUNDLE);
     }
-    files.link(&format!("{PROGRAMS}/kubectl-{COMMAND_LINE}"), COMMAND_LINE);
     let authorities = TRUST.map(Path::new).into_iter().find(|file| file.is_file());
     let authorities = authorities.context(
         "no certificate authorities are on this machine (Debian package ca-certificates)",

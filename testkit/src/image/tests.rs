@@ -146,15 +146,7 @@ fn all_documents_name_the_digests_of_what_is_there() {
 #[test]
 fn the_image_of_our_programs_has_all_of_them_and_no_shell() {
     let folder = tempfile::tempdir().unwrap();
-    for name in [
-        "actcore",
-        "actcore-operator",
-        "actcore-worker",
-        "actcore-event-router",
-        "actcore-api",
-    ] {
-        program(folder.path(), name, "a static program");
-    }
+    program(folder.path(), contents::BUNDLE, "a static program");
     let image = contents::activity_core("activity-core:1", folder.path()).unwrap();
     let paths: Vec<&str> = image.files.iter().map(|(path, _)| path).collect();
     for name in [
@@ -174,10 +166,10 @@ fn the_image_of_our_programs_has_all_of_them_and_no_shell() {
     assert!(!paths.iter().any(|path| path.ends_with("/sh")), "{paths:?}");
     assert_eq!(image.start.user, NONROOT);
 
-    fs::remove_file(folder.path().join("actcore-worker")).unwrap();
+    fs::remove_file(folder.path().join(contents::BUNDLE)).unwrap();
     let error = contents::activity_core("activity-core:1", folder.path()).unwrap_err();
     assert!(
-        error.to_string().contains("actcore-worker is not built"),
+        error.to_string().contains("activity-core is not built"),
         "{error}"
     );
 }
