@@ -202,8 +202,9 @@ pub struct CronTriggerSpec {
     #[schemars(default = "utc", length(min = 1, max = 64))]
     pub timezone: String,
 
-    /// What becomes of times that passed while Temporal could not fire: Skip leaves them out,
-    /// CatchUp makes up for those younger than catchUpWindowSeconds.
+    /// What becomes of times that passed while Temporal could not fire: Skip leaves them out if
+    /// they are older than a minute, CatchUp makes up for those younger than
+    /// catchUpWindowSeconds.
     #[serde(default)]
     pub misfire_policy: MisfirePolicySpec,
 

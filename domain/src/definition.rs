@@ -106,14 +106,19 @@ pub enum CatchUp {
 }
 
 impl CatchUp {
-    /// The shortest window that Temporal accepts. `Skip` is this window: a fire that is late by
-    /// a moment is still that fire.
+    /// The shortest window that Temporal accepts.
     pub const MINIMUM_WINDOW: Duration = Duration::from_secs(10);
+
+    /// The window of `Skip`. A start that is late by a moment is still that start: Temporal begins
+    /// 30 scheduled runs a second in a namespace, so where a thousand are due at once the last is
+    /// half a minute late. With a narrower window it would never run. A minute is also from when
+    /// on Quartz takes a fire for missed (`misfireThreshold`).
+    pub const SKIP_WINDOW: Duration = Duration::from_mins(1);
 
     /// The window to set on the Schedule. Never left to Temporal's default of one year.
     pub fn window(self) -> Duration {
         match self {
-            Self::Skip => Self::MINIMUM_WINDOW,
+            Self::Skip => Self::SKIP_WINDOW,
             Self::Within(window) => window.max(Self::MINIMUM_WINDOW),
         }
     }
@@ -449,7 +454,7 @@ mod tests {
 
     #[test]
     fn skip_is_never_temporals_default_window() {
-        assert_eq!(CatchUp::Skip.window(), Duration::from_secs(10));
+        assert_eq!(CatchUp::Skip.window(), Duration::from_mins(1));
         let short = CatchUp::Within(Duration::from_secs(1));
         assert_eq!(short.window(), Duration::from_secs(10));
     }
