@@ -28,6 +28,10 @@ const PULL_GRACE: Duration = Duration::from_secs(1);
 /// How often it is looked whether the connection to NATS still stands.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
 
+/// A request for events costs about as much as ten events, so where most places are taken, this is
+/// how long it waits for some more to come free.
+const GATHERING: Duration = Duration::from_millis(2);
+
 /// How long events in hand may take after the process was asked to stop.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(20);
 
@@ -153,11 +157,7 @@ impl Consumption {
             let mut taken = first.ok()?;
             let is_connected = self.jetstream.client().connection_state() == State::Connected;
             if is_connected && self.settler.can_work() {
-                let rest = places.available_permits();
-                let rest = u32::try_from(rest).unwrap_or(u32::MAX);
-                if let Ok(rest) = places.clone().try_acquire_many_owned(rest) {
-                    taken.merge(rest);
-                }
+                self.gather(places, &mut taken).await;
                 return Some(taken);
             }
             if is_connected && settling.is_empty() {
@@ -167,6 +167,23 @@ impl Consumption {
             if !self.shutdown.sleep(LOOK_EVERY).await {
                 return None;
             }
+        }
+    }
+
+    /// Takes the places that are free beside the first, and for a moment waits for a quarter of
+    /// all to be.
+    async fn gather(&self, places: &Arc<Semaphore>, taken: &mut OwnedSemaphorePermit) {
+        let enough = self.max_in_flight / 4;
+        if places.available_permits() < enough {
+            let missing = u32::try_from(enough).unwrap_or(u32::MAX);
+            let gathering = places.clone().acquire_many_owned(missing);
+            if let Ok(Ok(more)) = tokio::time::timeout(GATHERING, gathering).await {
+                taken.merge(more);
+            }
+        }
+        let rest = u32::try_from(places.available_permits()).unwrap_or(u32::MAX);
+        if let Ok(rest) = places.clone().try_acquire_many_owned(rest) {
+            taken.merge(rest);
         }
     }
 

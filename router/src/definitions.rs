@@ -38,7 +38,7 @@ const READ_TIMEOUT: Duration = Duration::from_secs(10);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 
 /// The shortest time between two looks: what events arrive in it share one.
-const SPACING: Duration = Duration::from_millis(10);
+const SPACING: Duration = Duration::from_millis(2);
 
 /// A look at the mirror that failed.
 #[derive(Debug, thiserror::Error)]

@@ -98,6 +98,7 @@ pub struct Unreadable {
 #[derive(Debug, Default)]
 pub struct Snapshot {
     types: HashMap<String, Entry>,
+    keeps_order: bool,
 }
 
 impl Snapshot {
@@ -116,7 +117,11 @@ impl Snapshot {
             let entry = types.entry(row.name.clone()).or_default();
             entry.schemas.push(payload_schema(row));
         }
-        Self { types }
+        let subscribers = types.values().flat_map(|entry| &entry.subscribers);
+        let keeps_order = subscribers
+            .filter_map(|subscriber| subscriber.definition.as_ref().ok())
+            .any(keeps_order);
+        Self { types, keeps_order }
     }
 
     /// The definitions that wait for an event type, in the order of their ids.
@@ -139,13 +144,8 @@ impl Snapshot {
     }
 
     /// Whether any definition asks for the order of its events.
-    pub fn keeps_order(&self) -> bool {
-        self.all_subscribers()
-            .filter_map(|subscriber| subscriber.definition.as_ref().ok())
-            .any(|definition| {
-                matches!(&definition.trigger, Trigger::Event(trigger)
-                    if trigger.ordering == EventOrdering::BySubject)
-            })
+    pub const fn keeps_order(&self) -> bool {
+        self.keeps_order
     }
 
     /// What can't be read, in the order of the names.
@@ -169,6 +169,11 @@ impl Snapshot {
         unreadable.sort_by(|left, right| left.object.cmp(&right.object));
         unreadable
     }
+}
+
+fn keeps_order(definition: &Definition) -> bool {
+    matches!(&definition.trigger, Trigger::Event(trigger)
+        if trigger.ordering == EventOrdering::BySubject)
 }
 
 fn subscriber(row: MirrorRow) -> Subscriber {
