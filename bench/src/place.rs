@@ -18,7 +18,7 @@ use temporalio_common::protos::temporal::api::workflowservice::v1::RegisterNames
 use testkit::components::TemporalServerPrograms;
 use testkit::progress::Progress;
 use testkit::servers::{Place as ServerPlace, TemporalOnPostgres};
-use testkit::wait;
+use testkit::wait::{self, Seen};
 use testkit::{Program, RunningProgram, Stack, StackOptions, TestEnvironment};
 
 use crate::scrape::Scrape;
@@ -193,5 +193,11 @@ async fn connect(host: &str, namespace: &str) -> Result<Temporal> {
         temporal_namespace: namespace.to_owned(),
         ..runtime::temporal::TemporalArguments::default()
     };
-    Ok(Temporal::new(temporal.connect_once("bench").await?))
+    // The server listens a moment before it answers.
+    wait::until("an answer of Temporal", PATIENCE, || async {
+        let client = temporal.connect_once("bench").await?;
+        anyhow::Ok(Seen::Done(Temporal::new(client)))
+    })
+    .await
+    .map_err(Into::into)
 }
