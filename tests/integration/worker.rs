@@ -389,10 +389,10 @@ async fn tasks_are_filed_only_where_the_cluster_allows_it() -> Result<()> {
 async fn a_missing_setting_is_named_on_one_line() -> Result<()> {
     let path = testkit::binary(Program::Worker.binary())?;
     let cases: [(&[(&str, &str)], &str); 3] = [
-        (&[], "ACTCORE_DB_URL is required: "),
+        (&[], "actcore-worker: ACTCORE_DB_URL is required: "),
         (
             &[("ACTCORE_DB_URL", "postgres://127.0.0.1:1/x")],
-            "TEMPORAL_HOST is required: ",
+            "actcore-worker: TEMPORAL_HOST is required: ",
         ),
         (
             &[
@@ -400,7 +400,7 @@ async fn a_missing_setting_is_named_on_one_line() -> Result<()> {
                 ("TEMPORAL_HOST", "127.0.0.1:1"),
                 ("ISSUE_SINK_TYPE", "issue-core"),
             ],
-            "ISSUE_CORE_URL is required: ",
+            "actcore-worker: ISSUE_CORE_URL is required: ",
         ),
     ];
     for (settings, expected) in cases {
