@@ -7,6 +7,7 @@
 //!
 //! What a server needs to be ready is the business of [`crate::servers`].
 
+mod finish;
 mod log;
 mod spawn;
 mod start;
@@ -21,6 +22,7 @@ use anyhow::{Context, Result};
 use rustix::process::{Signal, pidfd_send_signal};
 use tokio::sync::watch;
 
+pub use finish::run_to_its_end;
 pub use log::tail;
 pub use start::{StartError, start_on_free_ports};
 

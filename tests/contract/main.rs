@@ -2,13 +2,13 @@
 //! document and holds each answer against it, finds nothing.
 
 use std::path::PathBuf;
-use std::process::Stdio;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
 use serde_json::json;
 use testkit::Program;
 use testkit::components::Cache;
+use testkit::process::run_to_its_end;
 use testkit::wait::Seen;
 use tokio::process::Command;
 
@@ -72,7 +72,7 @@ async fn nothing_that_is_made_up_from_the_document_breaks_it() -> Result<()> {
         // It warns where it makes up no data, such as runs: what is there is told by other tests.
         .args(["--request-timeout", "30", "--no-color", "--warnings", "off"])
         .current_dir(place.environment.folder());
-    let told = run(command, RUN_TIMEOUT).await?;
+    let told = run_to_its_end(command, RUN_TIMEOUT).await?;
     assert!(told.contains("No issues found"), "{told}");
     Ok(())
 }
@@ -107,7 +107,7 @@ async fn schemathesis() -> Result<PathBuf> {
     // with its program, which comes last.
     let mut make = Command::new("python3");
     make.args(["-m", "venv", "--clear"]).arg(&folder);
-    run(make, INSTALL_TIMEOUT)
+    run_to_its_end(make, INSTALL_TIMEOUT)
         .await
         .context("python3 with venv is needed (Debian packages python3 and python3-venv)")?;
     let mut install = Command::new(folder.join("bin/python"));
@@ -120,25 +120,7 @@ async fn schemathesis() -> Result<PathBuf> {
             "--disable-pip-version-check",
         ])
         .arg(format!("schemathesis=={VERSION}"));
-    run(install, INSTALL_TIMEOUT).await?;
+    run_to_its_end(install, INSTALL_TIMEOUT).await?;
     anyhow::ensure!(program.is_file(), "{} was not made", program.display());
     Ok(program)
-}
-
-async fn run(mut command: Command, limit: Duration) -> Result<String> {
-    let running = command
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .kill_on_drop(true)
-        .output();
-    let ended = tokio::time::timeout(limit, running).await;
-    let ended = ended.context("it did not end in time")??;
-    let told = format!(
-        "{}{}",
-        String::from_utf8_lossy(&ended.stdout),
-        String::from_utf8_lossy(&ended.stderr)
-    );
-    anyhow::ensure!(ended.status.success(), "{}\n{told}", ended.status);
-    Ok(told)
 }

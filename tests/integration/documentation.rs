@@ -5,7 +5,6 @@
 //! `<!-- not run: why -->` above it.
 
 use std::path::{Path, PathBuf};
-use std::process::Stdio;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
@@ -13,6 +12,7 @@ use k8s_openapi::api::core::v1::Namespace;
 use kube::Api;
 use kube::api::{ObjectMeta, PostParams};
 use testkit::components::Component;
+use testkit::process::run_to_its_end;
 use testkit::{Program, Stack, StackOptions};
 use tokio::process::Command;
 
@@ -87,23 +87,12 @@ impl Shell {
         // kubectl keeps a cache there, or where it stands.
         let home = self.place.environment.folder().display().to_string();
         environment.insert("HOME".to_owned(), home);
-        let running = Command::new("bash")
-            .args(["-euo", "pipefail", "-c", script])
+        let mut bash = Command::new("bash");
+        bash.args(["-euo", "pipefail", "-c", script])
             .current_dir(repository())
             .env_clear()
-            .envs(environment)
-            .stdin(Stdio::null())
-            .kill_on_drop(true)
-            .output();
-        let ended = tokio::time::timeout(BLOCK_TIMEOUT, running).await;
-        let ended = ended.context("it did not end in time")??;
-        let told = format!(
-            "{}{}",
-            String::from_utf8_lossy(&ended.stdout),
-            String::from_utf8_lossy(&ended.stderr)
-        );
-        anyhow::ensure!(ended.status.success(), "{}\n{told}", ended.status);
-        Ok(told)
+            .envs(environment);
+        run_to_its_end(bash, BLOCK_TIMEOUT).await
     }
 }
 
