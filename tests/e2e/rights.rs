@@ -62,15 +62,15 @@ pub(crate) async fn compare(shell: &Shell, log: &Path) -> Result<()> {
         format!("- {}{by_all}", show(right))
     });
     shell.note(&list.collect::<Vec<_>>().join("\n"));
-    let (rare, unused): (Vec<&Right>, Vec<&Right>) = unused
-        .into_iter()
-        .partition(|right| NOW_AND_THEN.iter().any(|(name, _)| *name == show(right)));
-    for right in rare {
+    let unused = unused.into_iter().filter(|right| {
         let name = show(right);
-        let when = NOW_AND_THEN.iter().find(|(rare, _)| *rare == name);
-        let when = when.map(|(_, when)| *when).unwrap_or_default();
-        shell.note(&format!("Not used this time: {name}, {when}."));
-    }
+        let rare = NOW_AND_THEN.iter().find(|(rare, _)| *rare == name);
+        if let Some((name, when)) = rare {
+            shell.note(&format!("Not used this time: {name}, {when}."));
+        }
+        rare.is_none()
+    });
+    let unused: Vec<&Right> = unused.collect();
     anyhow::ensure!(refused.is_empty(), "our programs were refused: {refused:?}");
     anyhow::ensure!(!used.is_empty(), "the log has no request of our programs");
     anyhow::ensure!(unused.is_empty(), "given and never used: {unused:?}");
