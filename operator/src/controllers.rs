@@ -235,7 +235,11 @@ async fn resync_regularly(
     let period = Duration::from_secs(u64::from(arguments.resync_seconds));
     while shutdown.sleep(period).await {
         let comparing = tokio::time::timeout(RESYNC_DEADLINE, resync::resync(context));
-        match comparing.await.map_err(Into::into).flatten() {
+        // It only reads, and whoever leads next compares anew.
+        let Some(compared) = shutdown.or(comparing).await else {
+            return;
+        };
+        match compared.map_err(Into::into).flatten() {
             Ok(differing) => {
                 for object in differing {
                     send(wake, object).await;

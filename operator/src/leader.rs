@@ -15,11 +15,19 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
 use k8s_openapi::jiff::Timestamp;
 use kube::api::{ObjectMeta, PostParams};
 use kube::{Api, Client};
-use runtime::Shutdown;
+use runtime::{Backoff, Shutdown};
 
 use crate::Error;
 
 const LEASE_NAME: &str = "actcore-operator";
+
+/// How long a waiting replica lets pass at most before it looks at the Lease again: client-go's
+/// retry period. A long Lease would otherwise delay the take-over of one that was handed over.
+const RETRY_PERIOD: Duration = Duration::from_secs(2);
+
+/// How long handing the Lease over may take. Kubernetes ends a Pod some time after it was told to
+/// stop, and there is no other use for that time.
+const RELEASE_WITHIN: Duration = Duration::from_secs(10);
 
 /// Whether this replica may write. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -127,7 +135,7 @@ impl Elector {
                     "unable to compete for the leader's Lease"
                 ),
             }
-            if !shutdown.sleep(self.duration / 5).await {
+            if !shutdown.sleep(RETRY_PERIOD.min(self.duration / 5)).await {
                 return false;
             }
         }
@@ -155,28 +163,40 @@ impl Elector {
         true
     }
 
-    /// Hands the Lease over, so that another replica need not wait for its end.
+    /// Hands the Lease over, so that another replica need not wait for its end. Tries until it
+    /// succeeds or [`RELEASE_WITHIN`] is over: one refused try would cost the whole Lease.
     pub(crate) async fn release(&self) {
         self.leadership.give_up();
-        let released = async {
-            let Some(mut lease) = self.leases.get_opt(LEASE_NAME).await? else {
-                return Ok(());
-            };
-            let spec = lease.spec.get_or_insert_default();
-            if spec.holder_identity.as_deref() == Some(&self.identity) {
-                spec.holder_identity = None;
-                self.leases
-                    .replace(LEASE_NAME, &PostParams::default(), &lease)
-                    .await?;
+        let releasing = async {
+            let mut backoff = Backoff::up_to(RETRY_PERIOD);
+            while let Err(error) = self.try_release().await {
+                tracing::warn!(
+                    error = runtime::describe(&error),
+                    "unable to hand the leader's Lease over"
+                );
+                tokio::time::sleep(backoff.next_delay()).await;
             }
-            Ok::<(), kube::Error>(())
         };
-        if let Err(error) = released.await {
-            tracing::warn!(
-                error = runtime::describe(&error),
-                "unable to hand the leader's Lease over; the next leader waits for its end"
-            );
+        if tokio::time::timeout(RELEASE_WITHIN, releasing)
+            .await
+            .is_err()
+        {
+            tracing::warn!("the next leader waits for the end of the Lease");
         }
+    }
+
+    async fn try_release(&self) -> Result<(), kube::Error> {
+        let Some(mut lease) = self.leases.get_opt(LEASE_NAME).await? else {
+            return Ok(());
+        };
+        let spec = lease.spec.get_or_insert_default();
+        if spec.holder_identity.as_deref() == Some(&self.identity) {
+            spec.holder_identity = None;
+            self.leases
+                .replace(LEASE_NAME, &PostParams::default(), &lease)
+                .await?;
+        }
+        Ok(())
     }
 
     /// Gives up what takes so long that the Lease may be over before the next try.

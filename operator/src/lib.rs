@@ -47,6 +47,10 @@ use crate::metrics::OperatorMetrics;
 
 const PROGRAM: &str = "actcore-operator";
 
+/// How long what is under way may go on once the process is to stop. Each step may be cut: what
+/// follows a crash follows this too.
+const FINISH_WITHIN: Duration = Duration::from_secs(8);
+
 /// The program `actcore-operator`.
 pub fn main() -> ExitCode {
     let arguments = Arguments::parse();
@@ -175,8 +179,11 @@ async fn work(work: Work<'_>) -> anyhow::Result<()> {
             if !kept {
                 anyhow::bail!("another replica is the leader now; this process ends");
             }
-            // What is under way may end while the Lease still holds.
-            controllers.await;
+            // What is under way may end while the Lease still holds. It is cut rather than waited
+            // for too long: a process that is killed while it waits hands nothing over.
+            if tokio::time::timeout(FINISH_WITHIN, controllers).await.is_err() {
+                tracing::warn!("cut what was still under way");
+            }
         }
     }
     elector.release().await;

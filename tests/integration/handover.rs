@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use anyhow::{Context, Result};
+use k8s_openapi::api::coordination::v1::Lease;
 use serde_json::{Value, json};
 use testkit::servers::TemporalOptions;
 use testkit::{Program, Signal};
@@ -57,6 +58,66 @@ async fn a_leader_that_is_told_to_stop_hands_over_before_its_lease_ends() -> Res
     place
         .condition("after", "Ready", ("True", "Synced"))
         .await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_replica_that_waits_for_a_long_lease_takes_over_as_soon_as_it_is_handed_over()
+-> Result<()> {
+    let place = Place::new("stand-by").await?;
+    let slow = [("LEASE_DURATION_SECONDS", "3600")];
+    let first = place.environment.start(Program::Operator, slow).await?;
+    place.create("before", daily()).await?;
+    place
+        .condition("before", "Ready", ("True", "Synced"))
+        .await?;
+    let _second = place.environment.start(Program::Operator, slow).await?;
+    first.stop().await?;
+    place.create("after", daily()).await?;
+    place
+        .condition("after", "Ready", ("True", "Synced"))
+        .await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_leader_that_is_told_to_stop_while_temporal_hangs_still_hands_over() -> Result<()> {
+    let place = Place::new("hanging").await?;
+    let options = TemporalOptions {
+        namespaces: vec!["own".to_owned()],
+        ..TemporalOptions::default()
+    };
+    let temporal = place.environment.start_temporal(options).await?;
+    let host = temporal.host().to_owned();
+    let settings = [
+        ("TEMPORAL_HOST", host.as_str()),
+        ("TEMPORAL_NAMESPACE", "own"),
+        ("RESYNC_SECONDS", "1"),
+        ("LEASE_DURATION_SECONDS", "3600"),
+    ];
+    let operator = place.environment.start(Program::Operator, settings).await?;
+    place.create("before", daily()).await?;
+    place
+        .condition("before", "Ready", ("True", "Synced"))
+        .await?;
+    temporal.process().signal(Signal::STOP)?;
+    place.create("during", daily()).await?;
+    // The finalizer comes first, so from here on the operator waits for Temporal.
+    testkit::wait::until("the operator to be at work", PATIENCE, || async {
+        let during = place.definitions.get("during").await?;
+        Ok::<_, kube::Error>(during.metadata.finalizers.is_some())
+    })
+    .await?;
+    operator.kill(Signal::TERM)?;
+    let status = operator.wait(Duration::from_secs(20)).await?;
+    temporal.process().signal(Signal::CONT)?;
+    assert!(status.success(), "it did not end by itself: {status}");
+    let leases: kube::Api<Lease> = kube::Api::namespaced(
+        place.environment.kube_client().await?,
+        place.environment.namespace(),
+    );
+    let lease = leases.get("actcore-operator").await?;
+    assert_eq!(lease.spec.and_then(|spec| spec.holder_identity), None);
     Ok(())
 }
 
