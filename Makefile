@@ -42,8 +42,12 @@ migrate: build ## Applies pending migrations; safe when none is pending
 	@$(PLACE); $(ACTCORE) db upgrade
 
 .PHONY: test
-test: build ## Runs every test, on real servers
+test: test-packages build ## Runs every test, on real servers
 	@$(CARGO) test --workspace
+
+.PHONY: test-packages
+test-packages:
+	@.ci/test-packages
 
 .PHONY: contract
 contract: build ## Holds the API against its OpenAPI document with schemathesis (needs python3-venv)
