@@ -118,27 +118,6 @@ impl Store {
         .map_err(Error::query("enter a delivery's result"))
     }
 
-    /// Marks the deliveries of a run that are still pending as failed, because nobody tries them any
-    /// more, and returns their sinks and kinds. What was tried keeps its own last error; `reason`
-    /// stands in where there is none.
-    pub async fn give_up_deliveries(
-        &self,
-        run: RunId,
-        reason: &str,
-    ) -> Result<Vec<(String, String)>, Error> {
-        sqlx::query_as(
-            "update sink_deliveries set result = 'Failed',
-               last_error = coalesce(last_error, $2), updated_at = now()
-             where run_id = $1 and result = 'Pending'
-             returning sink, kind",
-        )
-        .bind(run.as_uuid())
-        .bind(reason)
-        .fetch_all(&self.pool)
-        .await
-        .map_err(Error::query("give up a run's deliveries"))
-    }
-
     /// The deliveries of a run, in the order of the sinks' names.
     pub async fn deliveries(&self, run: RunId) -> Result<Vec<Delivery>, Error> {
         let rows: Vec<Row> = sqlx::query_as(

@@ -30,7 +30,7 @@ pub use expected::{ExpectedCount, ExpectedRun, MadeUp};
 pub use feedback::{Entered, Feedback, NewFeedback};
 pub use mirror_version::MirrorVersion;
 pub use period::{Declared, MirrorState};
-pub use run::{Begun, InstructionUsage, NewRun, PageKey, RUNS_CHANNEL, Run, RunEnd};
+pub use run::{Begun, GivenUp, InstructionUsage, NewRun, PageKey, RUNS_CHANNEL, Run, RunEnd};
 pub use schema::{AppliedMigration, SchemaState};
 pub use summary::{Reported, RunSummary};
 

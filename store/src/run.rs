@@ -3,6 +3,7 @@
 use chrono::{DateTime, Utc};
 use domain::{ActivityId, RunId, RunOutcome, TriggerKey};
 use sqlx::FromRow;
+use sqlx::types::Json;
 use uuid::Uuid;
 
 use crate::bounded::bounded;
@@ -68,6 +69,19 @@ pub struct RunEnd {
     /// When it ended.
     pub completed_at: DateTime<Utc>,
 }
+
+/// A delivery that nobody tries any more.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Deserialize)]
+pub struct GivenUp {
+    /// The sink's name in the definition.
+    pub sink: String,
+    /// What kind of sink it is.
+    pub kind: String,
+}
+
+/// Why a delivery is given up that was under way when its run ended; what was tried keeps its own
+/// last error.
+const GIVEN_UP: &str = "the run ended before the delivery was confirmed";
 
 /// One row of the ledger.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -179,7 +193,7 @@ impl Store {
     /// restored from a backup or emptied: the ledger's word counts. A row that was taken for
     /// missed or skipped, or whose workflow is lost, gives way to the run that happens after all.
     pub async fn begin_run(&self, run: &NewRun) -> Result<Begun, Error> {
-        sqlx::query(
+        let entered: Option<bool> = sqlx::query_scalar(
             "insert into activity_runs
                (run_id, activity_id, activity_name, trigger_kind, trigger_key, scheduled_for,
                 fired_at, outcome, workflow_id, workflow_run_id, trace_id)
@@ -193,7 +207,8 @@ impl Store {
                error = null, workflow_id = excluded.workflow_id,
                workflow_run_id = excluded.workflow_run_id
              where activity_runs.outcome not in ('Succeeded', 'Failed')
-               and activity_runs.workflow_run_id is distinct from excluded.workflow_run_id",
+               and activity_runs.workflow_run_id is distinct from excluded.workflow_run_id
+             returning true",
         )
         .bind(run.run_id().as_uuid())
         .bind(run.activity.as_uuid())
@@ -205,9 +220,12 @@ impl Store {
         .bind(&run.workflow_id)
         .bind(&run.workflow_run_id)
         .bind(&run.trace_id)
-        .execute(&self.pool)
+        .fetch_optional(&self.pool)
         .await
         .map_err(Error::query("enter a run"))?;
+        if entered.is_some() {
+            return Ok(Begun::Here);
+        }
         let ended_elsewhere: Option<String> = sqlx::query_scalar(
             "select outcome from activity_runs
              where run_id = $1 and outcome <> 'Running'
@@ -294,20 +312,31 @@ impl Store {
         .map_err(Error::query("read the previous report"))
     }
 
-    /// Enters how a run ended. A run that has ended keeps its first outcome.
-    pub async fn end_run(&self, run: RunId, end: &RunEnd) -> Result<(), Error> {
-        sqlx::query(
-            "update activity_runs set outcome = $2, error = $3, completed_at = $4
-             where run_id = $1 and outcome = 'Running'",
+    /// Enters how a run ended, and gives up its deliveries that are still pending, because nobody
+    /// tries them any more: all at once, or nothing. A run that has ended keeps its first outcome.
+    /// `None` says that the run has no row: it has to begin before it can end.
+    pub async fn end_run(&self, run: RunId, end: &RunEnd) -> Result<Option<Vec<GivenUp>>, Error> {
+        let (is_known, given_up): (bool, Json<Vec<GivenUp>>) = sqlx::query_as(
+            "with ended as (
+               update activity_runs set outcome = $2, error = $3, completed_at = $4
+               where run_id = $1 and outcome = 'Running'),
+             given_up as (
+               update sink_deliveries set result = 'Failed',
+                 last_error = coalesce(last_error, $5), updated_at = now()
+               where run_id = $1 and result = 'Pending'
+               returning jsonb_build_object('sink', sink, 'kind', kind) as delivery)
+             select exists (select from activity_runs where run_id = $1),
+                    (select coalesce(jsonb_agg(delivery), '[]') from given_up)",
         )
         .bind(run.as_uuid())
         .bind(end.outcome.as_str())
         .bind(&end.error)
         .bind(end.completed_at)
-        .execute(&self.pool)
+        .bind(GIVEN_UP)
+        .fetch_one(&self.pool)
         .await
-        .map(|_| ())
-        .map_err(Error::query("enter a run's outcome"))
+        .map_err(Error::query("enter a run's outcome"))?;
+        Ok(is_known.then_some(given_up.0))
     }
 
     /// One run.

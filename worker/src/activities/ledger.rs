@@ -7,7 +7,7 @@ use std::time::Duration;
 use chrono::Utc;
 use contracts::step::{EndRun, RunPlan, RunStart};
 use domain::{ActivityId, DeliveryResult, RunOutcome};
-use store::{Begun, MirrorRow, NewRun, RunEnd};
+use store::{Begun, GivenUp, MirrorRow, NewRun, RunEnd};
 use temporalio_macros::activities;
 use temporalio_sdk::activities::{ActivityContext, ActivityError};
 
@@ -16,9 +16,6 @@ use crate::metrics::SinkLabels;
 use crate::plan;
 use crate::services::Services;
 use crate::sinks::issue_core;
-
-/// Why a delivery is given up that was under way when its run ended.
-const GIVEN_UP: &str = "the run ended before the delivery was confirmed";
 
 /// The steps against our own Postgres.
 pub(crate) struct LedgerActivities {
@@ -70,7 +67,7 @@ impl LedgerActivities {
     async fn count_given_up(
         &self,
         activity: ActivityId,
-        given_up: &[(String, String)],
+        given_up: &[GivenUp],
     ) -> Result<(), StepError> {
         if given_up.is_empty() {
             return Ok(());
@@ -78,7 +75,7 @@ impl LedgerActivities {
         let Some(row) = self.services.store.definition(activity).await? else {
             return Ok(());
         };
-        for (sink, kind) in given_up {
+        for GivenUp { sink, kind } in given_up {
             if let Some(labels) = SinkLabels::new(&row, sink, kind) {
                 self.services
                     .metrics
@@ -98,22 +95,23 @@ impl LedgerActivities {
     }
 
     async fn end(&self, input: &EndRun) -> Result<(), StepError> {
-        // A run that was cancelled while Postgres was away has no row yet.
         let activity = input.start.request.activity();
         let trigger = input.start.trigger_key().map_err(StepError::InvalidStart)?;
         let run_id = domain::RunId::of(activity, &trigger);
-        if self.services.store.run(run_id).await?.is_none() {
-            self.enter(&input.start).await?;
-        }
-        let given_up = self.services.store.give_up_deliveries(run_id, GIVEN_UP);
-        let given_up = given_up.await?;
-        self.count_given_up(activity, &given_up).await?;
         let end = RunEnd {
             outcome: outcome(input.error.as_deref()),
             error: input.error.clone(),
             completed_at: Utc::now(),
         };
-        self.services.store.end_run(run_id, &end).await?;
+        let store = &self.services.store;
+        let mut ended = store.end_run(run_id, &end).await?;
+        if ended.is_none() {
+            // A run that was cancelled while Postgres was away has no row yet.
+            self.enter(&input.start).await?;
+            ended = store.end_run(run_id, &end).await?;
+        }
+        let given_up = ended.ok_or(StepError::NoRow)?;
+        self.count_given_up(activity, &given_up).await?;
         let took = (end.completed_at - input.start.fired_at).to_std();
         let took = took.unwrap_or(Duration::ZERO);
         self.services
