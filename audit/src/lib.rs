@@ -10,8 +10,10 @@ mod definition;
 mod pass;
 mod progress_note;
 mod state_hub;
+mod survey;
 mod working_memory;
 
+use std::collections::HashMap;
 use std::future::Future;
 use std::time::Duration;
 
@@ -19,16 +21,17 @@ use chrono::{NaiveDate, Utc};
 use domain::verification::{
     self, AbsentEvidence, Check, Evidence, FileEvidence, LedgerEvidence, Seen, Subject,
 };
-use domain::{Definition, ReportSinkKind, RunId, Trigger};
+use domain::{ActivityId, Definition, ReportSinkKind, RunId, Trigger};
 use futures::future::join_all;
 use runtime::describe;
-use store::{Run, Store};
+use store::{ActivityDay, Run, Store};
 use temporal::Temporal;
 
 pub use definition::{UnreadableDefinition, definition_of};
 pub use pass::{Closed, Entered, Ledger, PassError, PassReport, Surroundings};
 pub use progress_note::Noted;
 pub use state_hub::{InvalidStateHubUrl, StateHub};
+pub use survey::Surveyed;
 pub use working_memory::WorkingMemory;
 
 /// How long one system may take to show its evidence.
@@ -85,30 +88,26 @@ impl Auditor {
 
     /// Everything that can be seen about a definition on a day of its time zone. Only systems that
     /// the definition has to do with are looked at.
-    pub async fn gather(&self, definition: &Definition, date: NaiveDate) -> Evidence {
-        let reports = async {
-            let (ledger, absent) = tokio::join!(
-                in_time("Postgres", self.look_into_ledger(definition, date)),
-                in_time("Postgres", self.look_for_absent(definition, date)),
+    async fn gather(&self, definition: &Definition, date: NaiveDate) -> Evidence {
+        let (activity, day) = ([definition.id], [day_of(definition, date)]);
+        let with_reports = async {
+            let (mut runs, mut absent) = tokio::join!(
+                in_time("Postgres", self.look_into_ledger(&day)),
+                in_time("Postgres", self.look_for_absent(&day)),
             );
-            let run = run_of(&ledger);
-            let (progress, files) = tokio::join!(
-                in_time("State Hub", self.look_for_progress(definition, &run)),
-                in_time(
-                    "the working memory",
-                    self.look_for_files(definition, date, &run)
-                ),
-            );
-            (ledger, absent, progress, files)
+            let ledger = taken(&mut runs, definition.id);
+            let absent = taken(&mut absent, definition.id).map(Option::unwrap_or_default);
+            let reports = self.look_for_reports(definition, date, &ledger).await;
+            (ledger, absent, reports)
         };
-        let (schedule, workflow, (ledger, absent, progress, files)) = tokio::join!(
-            in_time("Temporal", self.look_for_schedule(definition)),
-            in_time("Temporal", self.look_for_workflow(definition)),
-            reports,
+        let (schedule, mut workflows, (ledger, absent, (progress, files))) = tokio::join!(
+            self.look_for_schedule(definition),
+            in_time("Temporal", self.look_for_workflows(&activity)),
+            with_reports,
         );
         Evidence {
             schedule,
-            workflow,
+            workflow: taken(&mut workflows, definition.id),
             ledger,
             absent,
             progress,
@@ -124,53 +123,67 @@ impl Auditor {
             return Ok(None);
         }
         let temporal = self.temporal.as_ref().map_err(Clone::clone)?;
-        let seen = temporal.schedule_evidence(definition.id).await;
-        seen.map_err(|error| describe(&error))
+        in_time("Temporal", async {
+            let seen = temporal.schedule_evidence(definition.id).await;
+            seen.map_err(|error| describe(&error))
+        })
+        .await
     }
 
-    async fn look_for_workflow(
+    async fn look_for_workflows(
         &self,
-        definition: &Definition,
-    ) -> Seen<Option<verification::WorkflowEvidence>> {
+        activities: &[ActivityId],
+    ) -> Seen<HashMap<ActivityId, verification::WorkflowEvidence>> {
         let temporal = self.temporal.as_ref().map_err(Clone::clone)?;
-        let seen = temporal.latest_workflow(definition.id).await;
+        let seen = temporal.latest_workflows(activities).await;
         seen.map_err(|error| describe(&error))
     }
 
     async fn look_into_ledger(
         &self,
-        definition: &Definition,
-        date: NaiveDate,
-    ) -> Seen<Option<LedgerEvidence>> {
-        let day = verification::time_zone(definition).day(date);
-        let seen = self
-            .store
-            .newest_run_between(definition.id, day.start, day.end)
-            .await;
+        days: &[ActivityDay],
+    ) -> Seen<HashMap<ActivityId, LedgerEvidence>> {
+        let seen = self.store.newest_runs_of(days).await;
+        let runs = seen.map_err(|error| describe(&error))?;
         // A row of a run that never began is looked for among the absent ones.
-        let begun = seen.map(|run| run.filter(|run| run.fired_at.is_some()));
-        begun
-            .map(|run| run.map(evidence_of))
-            .map_err(|error| describe(&error))
+        let begun = runs.into_iter().filter(|run| run.fired_at.is_some());
+        Ok(begun.map(|run| (run.activity, evidence_of(run))).collect())
     }
 
     async fn look_for_absent(
         &self,
+        days: &[ActivityDay],
+    ) -> Seen<HashMap<ActivityId, Vec<AbsentEvidence>>> {
+        let seen = self.store.absent_runs(days, MOST_ABSENT).await;
+        let mut absent: HashMap<_, Vec<_>> = HashMap::new();
+        for run in seen.map_err(|error| describe(&error))? {
+            absent
+                .entry(run.activity)
+                .or_default()
+                .push(AbsentEvidence {
+                    scheduled_for: run.scheduled_for,
+                    outcome: run.outcome,
+                    words: run.error.unwrap_or_else(|| run.outcome.to_string()),
+                });
+        }
+        Ok(absent)
+    }
+
+    /// State Hub's entries and the report files of the run that the ledger names.
+    async fn look_for_reports(
+        &self,
         definition: &Definition,
         date: NaiveDate,
-    ) -> Seen<Vec<AbsentEvidence>> {
-        let day = verification::time_zone(definition).day(date);
-        let absent = self
-            .store
-            .absent_runs(definition.id, (day.start, day.end), MOST_ABSENT)
-            .await
-            .map_err(|error| describe(&error))?;
-        let absent = absent.into_iter().map(|run| AbsentEvidence {
-            scheduled_for: run.scheduled_for,
-            outcome: run.outcome,
-            words: run.error.unwrap_or_else(|| run.outcome.to_string()),
-        });
-        Ok(absent.collect())
+        ledger: &Seen<Option<LedgerEvidence>>,
+    ) -> (Seen<Vec<RunId>>, Seen<Vec<FileEvidence>>) {
+        let run = run_of(ledger);
+        tokio::join!(
+            in_time("State Hub", self.look_for_progress(definition, &run)),
+            in_time(
+                "the working memory",
+                self.look_for_files(definition, date, &run)
+            ),
+        )
     }
 
     /// The runs that State Hub has an entry of; with several State Hub reports, an entry of each.
@@ -222,6 +235,23 @@ impl Auditor {
         }
         Ok(files)
     }
+}
+
+/// The day of a definition's time zone, as instants.
+fn day_of(definition: &Definition, date: NaiveDate) -> ActivityDay {
+    let day = verification::time_zone(definition).day(date);
+    ActivityDay {
+        activity: definition.id,
+        from: day.start,
+        until: day.end,
+    }
+}
+
+/// What was seen of one activity where many were asked about.
+fn taken<T>(seen: &mut Seen<HashMap<ActivityId, T>>, activity: ActivityId) -> Seen<Option<T>> {
+    seen.as_mut()
+        .map(|seen| seen.remove(&activity))
+        .map_err(|reason| reason.clone())
 }
 
 fn evidence_of(run: Run) -> LedgerEvidence {

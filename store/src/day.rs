@@ -44,6 +44,11 @@ pub struct ActivityDay {
     pub until: DateTime<Utc>,
 }
 
+/// The days of `$1` to `$3`, three arrays of one length: activities, first instants, and first
+/// instants after them.
+pub(crate) const ASKED: &str = "unnest($1::uuid[], $2::timestamptz[], $3::timestamptz[]) \
+                                as asked (asked_id, asked_from, asked_until)";
+
 /// What the ledger has of one activity on its day.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DayRuns {

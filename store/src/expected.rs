@@ -8,7 +8,8 @@ use domain::{ActivityId, RunId, RunOutcome};
 use sqlx::FromRow;
 use uuid::Uuid;
 
-use crate::{Error, Store};
+use crate::day::ASKED;
+use crate::{ActivityDay, Error, Store};
 
 /// The run that made up for an expected time, or is about to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -166,29 +167,33 @@ impl Store {
         row.map(ExpectedRun::try_from).transpose()
     }
 
-    /// The expected times of an activity in `[from, until)` that did not come to a run and were not
-    /// made up for by one that succeeded, the newest first, at most `limit`.
+    /// The expected times of each day that did not come to a run and were not made up for by one
+    /// that succeeded: of one activity the newest first, at most `limit`.
     pub async fn absent_runs(
         &self,
-        activity: ActivityId,
-        (from, until): (DateTime<Utc>, DateTime<Utc>),
+        days: &[ActivityDay],
         limit: u32,
     ) -> Result<Vec<ExpectedRun>, Error> {
         let rows: Vec<Row> = sqlx::query_as(sqlx::AssertSqlSafe(format!(
-            "{SELECT} and expected.activity_id = $1
-               and expected.scheduled_for >= $2 and expected.scheduled_for < $3
-               and expected.outcome in ('SkippedOverlap', 'SkippedMaintenance',
-                                        'SkippedDisabled', 'Missed')
-               and backfill.outcome is distinct from 'Succeeded'
-             order by expected.scheduled_for desc limit $4"
+            "select absent.* from {ASKED} cross join lateral (
+               {SELECT} and expected.activity_id = asked_id
+                 and expected.scheduled_for >= asked_from and expected.scheduled_for < asked_until
+                 and expected.outcome in ('SkippedOverlap', 'SkippedMaintenance',
+                                          'SkippedDisabled', 'Missed')
+                 and backfill.outcome is distinct from 'Succeeded'
+               order by expected.scheduled_for desc limit $4) as absent"
         )))
-        .bind(activity.as_uuid())
-        .bind(from)
-        .bind(until)
+        .bind(
+            days.iter()
+                .map(|day| day.activity.as_uuid())
+                .collect::<Vec<_>>(),
+        )
+        .bind(days.iter().map(|day| day.from).collect::<Vec<_>>())
+        .bind(days.iter().map(|day| day.until).collect::<Vec<_>>())
         .bind(i64::from(limit))
         .fetch_all(&self.pool)
         .await
-        .map_err(Error::query("read an activity's absent runs"))?;
+        .map_err(Error::query("read absent runs"))?;
         rows.into_iter().map(ExpectedRun::try_from).collect()
     }
 

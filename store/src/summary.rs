@@ -3,8 +3,9 @@
 use chrono::{DateTime, Utc};
 use domain::{ActivityId, RunOutcome};
 
+use crate::day::ASKED;
 use crate::run::{COLUMNS, Row};
-use crate::{Error, ExpectedRun, Run, Store};
+use crate::{ActivityDay, Error, ExpectedRun, Run, Store};
 
 /// An activity's runs in short.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -127,29 +128,29 @@ impl Store {
         .map_err(Error::query("count an activity's absent runs"))
     }
 
-    /// The run of an activity whose nominal time or beginning lies in `[from, until)`: the newest
-    /// that began, and if none did the newest that was expected.
-    pub async fn newest_run_between(
-        &self,
-        activity: ActivityId,
-        from: DateTime<Utc>,
-        until: DateTime<Utc>,
-    ) -> Result<Option<Run>, Error> {
-        let row: Option<Row> = sqlx::query_as(sqlx::AssertSqlSafe(format!(
-            "select {COLUMNS} from activity_runs
-             where activity_id = $1
-               and coalesce(scheduled_for, fired_at, created_at) >= $2
-               and coalesce(scheduled_for, fired_at, created_at) < $3
-             order by fired_at is null, coalesce(scheduled_for, fired_at, created_at) desc,
-                      run_id desc
-             limit 1"
+    /// The run of each day, where there is one: by its nominal time, or else by its beginning. Of
+    /// several it is the newest that began.
+    pub async fn newest_runs_of(&self, days: &[ActivityDay]) -> Result<Vec<Run>, Error> {
+        let rows: Vec<Row> = sqlx::query_as(sqlx::AssertSqlSafe(format!(
+            "select run.* from {ASKED} cross join lateral (
+               select {COLUMNS} from activity_runs
+               where activity_id = asked_id
+                 and coalesce(scheduled_for, fired_at, created_at) >= asked_from
+                 and coalesce(scheduled_for, fired_at, created_at) < asked_until
+               order by fired_at is null, coalesce(scheduled_for, fired_at, created_at) desc,
+                        run_id desc
+               limit 1) as run"
         )))
-        .bind(activity.as_uuid())
-        .bind(from)
-        .bind(until)
-        .fetch_optional(&self.pool)
+        .bind(
+            days.iter()
+                .map(|day| day.activity.as_uuid())
+                .collect::<Vec<_>>(),
+        )
+        .bind(days.iter().map(|day| day.from).collect::<Vec<_>>())
+        .bind(days.iter().map(|day| day.until).collect::<Vec<_>>())
+        .fetch_all(&self.pool)
         .await
-        .map_err(Error::query("read the run of a day"))?;
-        row.map(Run::try_from).transpose()
+        .map_err(Error::query("read the runs of a day"))?;
+        rows.into_iter().map(Run::try_from).collect()
     }
 }

@@ -1,18 +1,30 @@
-//! What verification asks Temporal: the latest workflow of an activity, and whether it retries.
+//! What verification asks Temporal: the latest workflow of each activity, and whether it
+//! retries.
+
+use std::collections::HashMap;
 
 use contracts::names;
 use domain::ActivityId;
 use domain::verification::{ScheduleEvidence, WorkflowEvidence, WorkflowStatus};
+use futures::future::try_join_all;
 use temporalio_client::grpc::WorkflowService;
 use temporalio_common::protos::temporal::api::common::v1::WorkflowExecution;
 use temporalio_common::protos::temporal::api::enums::v1::WorkflowExecutionStatus;
-use temporalio_common::protos::temporal::api::workflow::v1::PendingActivityInfo;
+use temporalio_common::protos::temporal::api::workflow::v1::{
+    PendingActivityInfo, WorkflowExecutionInfo,
+};
 use temporalio_common::protos::temporal::api::workflowservice::v1::{
     DescribeWorkflowExecutionRequest, ListWorkflowExecutionsRequest,
 };
 
 use crate::look::instant;
 use crate::{Error, Pause, Temporal, request};
+
+/// How many activities one query names. A visibility store of Elasticsearch takes a thousand.
+const ASKED_AT_ONCE: usize = 100;
+
+/// How many workflows one page of a listing holds at most.
+const PAGE_SIZE: i32 = 1000;
 
 impl Temporal {
     /// What verification needs to know of an activity's Schedule.
@@ -35,19 +47,47 @@ impl Temporal {
         }))
     }
 
-    /// The workflow of an activity that started last. A listing follows a start by up to a
-    /// second or so.
-    pub async fn latest_workflow(
+    /// The workflow that started last of each activity that has one, asked for together. A listing
+    /// follows a start by up to a second or so.
+    pub async fn latest_workflows(
         &self,
-        activity: ActivityId,
-    ) -> Result<Option<WorkflowEvidence>, Error> {
+        activities: &[ActivityId],
+    ) -> Result<HashMap<ActivityId, WorkflowEvidence>, Error> {
+        let mut latest = HashMap::new();
+        for asked in activities.chunks(ASKED_AT_ONCE) {
+            let (mut listed, is_all) = self.newest_workflows(asked, PAGE_SIZE).await?;
+            // Busy activities may fill the page before a quiet one has its turn.
+            let quiet = asked
+                .iter()
+                .filter(|one| !is_all && !listed.contains_key(*one));
+            let quiet: Vec<_> = quiet.copied().collect();
+            for activity in quiet {
+                let (alone, _) = self.newest_workflows(&[activity], 1).await?;
+                listed.extend(alone);
+            }
+            let evidence = listed.into_iter().map(|(activity, info)| async move {
+                Ok((activity, self.workflow_evidence(info).await?))
+            });
+            latest.extend(try_join_all(evidence).await?);
+        }
+        Ok(latest)
+    }
+
+    /// The newest workflow of each activity on one page, and whether no page follows.
+    async fn newest_workflows(
+        &self,
+        activities: &[ActivityId],
+        page_size: i32,
+    ) -> Result<(HashMap<ActivityId, WorkflowExecutionInfo>, bool), Error> {
+        let quoted: Vec<_> = activities.iter().map(|one| format!("\"{one}\"")).collect();
         let message = ListWorkflowExecutionsRequest {
             namespace: self.namespace(),
-            page_size: 1,
+            page_size,
             // Newest first is the order of every visibility store; SQL ones refuse ORDER BY.
             query: format!(
-                "{} = \"{activity}\" and WorkflowType = \"{}\"",
+                "{} in ({}) and WorkflowType = \"{}\"",
                 names::SEARCH_ATTRIBUTE_ACTIVITY_ID,
+                quoted.join(", "),
                 names::WORKFLOW_TYPE
             ),
             ..Default::default()
@@ -57,9 +97,19 @@ impl Temporal {
             .await
             .map_err(Error::call("list workflows"))?
             .into_inner();
-        let Some(latest) = page.executions.into_iter().next() else {
-            return Ok(None);
-        };
+        let mut newest = HashMap::new();
+        for info in page.executions {
+            if let Some(activity) = activity_of(&info) {
+                newest.entry(activity).or_insert(info);
+            }
+        }
+        Ok((newest, page.next_page_token.is_empty()))
+    }
+
+    async fn workflow_evidence(
+        &self,
+        latest: WorkflowExecutionInfo,
+    ) -> Result<WorkflowEvidence, Error> {
         let status = match latest.status() {
             WorkflowExecutionStatus::Running => WorkflowStatus::Running,
             WorkflowExecutionStatus::Completed => WorkflowStatus::Completed,
@@ -71,12 +121,12 @@ impl Temporal {
             WorkflowStatus::Running => self.retrying_activity(&execution).await?,
             WorkflowStatus::Completed | WorkflowStatus::Closed => None,
         };
-        Ok(Some(WorkflowEvidence {
+        Ok(WorkflowEvidence {
             id: execution.workflow_id,
             started_at: started_at.and_then(|at| instant(at.seconds, at.nanos)),
             status,
             retrying,
-        }))
+        })
     }
 
     /// Whether Temporal knows a workflow, running or ended. It forgets those that ended longer ago
@@ -117,6 +167,14 @@ impl Temporal {
             .find(|activity| activity.last_failure.is_some())
             .map(describe_retry))
     }
+}
+
+/// The activity that a workflow's search attribute names.
+fn activity_of(info: &WorkflowExecutionInfo) -> Option<ActivityId> {
+    let attributes = &info.search_attributes.as_ref()?.indexed_fields;
+    let payload = attributes.get(names::SEARCH_ATTRIBUTE_ACTIVITY_ID)?;
+    let text: String = serde_json::from_slice(&payload.data).ok()?;
+    text.parse().ok()
 }
 
 fn describe_retry(activity: &PendingActivityInfo) -> String {

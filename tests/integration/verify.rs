@@ -3,6 +3,7 @@
 
 pub(crate) mod command;
 mod proven;
+mod together;
 
 use anyhow::Result;
 use domain::{OverlapPolicy, Trigger};

@@ -134,8 +134,9 @@ async fn a_run_that_temporal_has_forgotten_is_not_run_again() -> Result<()> {
     let _worker = place.worker([]).await?;
     place.start_by_request(REQUEST).await?;
     testkit::wait::until("the workflow to end", PATIENCE, || async {
-        let latest = place.place.temporal.latest_workflow(place.activity).await?;
-        Ok::<_, temporal::Error>(latest.is_some_and(|workflow| {
+        let temporal = &place.place.temporal;
+        let latest = temporal.latest_workflows(&[place.activity]).await?;
+        Ok::<_, temporal::Error>(latest.get(&place.activity).is_some_and(|workflow| {
             workflow.status == domain::verification::WorkflowStatus::Completed
         }))
     })

@@ -7,11 +7,12 @@ mod report;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use audit::{Auditor, StateHub, WorkingMemory};
+use audit::{Auditor, StateHub, Surveyed, WorkingMemory};
 use chrono::{NaiveDate, Utc};
 use clap::Args;
-use domain::verification::{self, Expectation, Seen};
-use futures::{StreamExt as _, stream};
+use domain::Definition;
+use domain::verification::{self, Check, Expectation, Seen};
+use futures::future::join_all;
 use runtime::postgres::PostgresArguments;
 use runtime::temporal::TemporalArguments;
 use store::{MirrorRow, Store};
@@ -23,9 +24,6 @@ use crate::find::{self, Wanted};
 use crate::output;
 use checklist::Checklist;
 use report::{Answer, Report, Verified};
-
-/// How many definitions are looked at side by side.
-const SIDE_BY_SIDE: usize = 4;
 
 /// How the answer is printed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -53,6 +51,9 @@ Answers \"did the run of this day happen?\" from evidence, by six conditions:
 Without --live only the checklist is printed and nothing is contacted. With --live every system is
 looked at, and every check prints ok, n/a (the definition asks for nothing of the kind), FAILED or
 unknown (it could not be looked at). Unknown is never ok.
+
+--all reads Temporal's Schedules from its listing, which follows a change by a second or so, and
+describes only those that the listing does not show to be as declared. NAME describes its Schedule.
 
 A system whose setting is missing makes its checks unknown. Only the definition itself must be
 found, in Postgres (ACTCORE_DB_URL).",
@@ -168,11 +169,14 @@ async fn verify(arguments: &VerifyArguments) -> anyhow::Result<Exit> {
     let store = connections::open_ledger(&arguments.postgres).await?;
     let rows = find_definitions(arguments, &store).await?;
     let auditor = auditor(arguments, store).await;
-    let answers = stream::iter(rows)
-        .map(|row| verify_one(arguments, &auditor, row))
-        .buffered(SIDE_BY_SIDE)
-        .collect()
-        .await;
+    let answers = if arguments.all {
+        verify_all(arguments, &auditor, rows).await
+    } else {
+        let answers = rows
+            .into_iter()
+            .map(|row| verify_one(arguments, &auditor, row));
+        join_all(answers).await
+    };
     let report = Report { answers };
     match arguments.output {
         VerifyFormat::Text => output::line(report.to_text(output::use_colour()))?,
@@ -231,27 +235,83 @@ fn state_hub(arguments: &StateHubArguments) -> Seen<StateHub> {
     StateHub::new(url).map_err(|error| runtime::describe(&error))
 }
 
+/// One definition, each of its conditions looked at by itself.
 async fn verify_one(arguments: &VerifyArguments, auditor: &Auditor, row: MirrorRow) -> Answer {
-    let definition = match audit::definition_of(&row) {
-        Ok(definition) => definition,
-        Err(error) => return Answer::unreadable(row, runtime::describe(&error)),
+    let asked = match Asked::of(arguments, &row) {
+        Ok(asked) => asked,
+        Err(reason) => return Answer::unreadable(row, reason),
     };
-    let now = Utc::now();
-    let zone = verification::time_zone(&definition);
-    let date = arguments.date.unwrap_or_else(|| zone.date_at(now));
-    let expectation = Expectation::of(&definition, date, now);
-    if arguments.all && !expectation.is_due() {
-        return Answer::not_due(row, date, &expectation);
-    }
-    let time_limit = Duration::from_secs(arguments.activity_timeout_seconds);
-    let checks = auditor.verify(&definition, date, time_limit).await;
-    Answer::verified(
-        row,
-        Verified {
-            time_zone: zone.name(),
+    let checks = auditor
+        .verify(&asked.definition, asked.date, time_limit(arguments))
+        .await;
+    Answer::verified(row, asked.verified(checks))
+}
+
+/// Every definition of which a run was due, looked at together.
+async fn verify_all(
+    arguments: &VerifyArguments,
+    auditor: &Auditor,
+    rows: Vec<MirrorRow>,
+) -> Vec<Answer> {
+    let asked = rows.iter().map(|row| Asked::of(arguments, row));
+    let asked: Vec<_> = asked.collect();
+    let due = rows.iter().zip(&asked).filter_map(|(row, asked)| {
+        let asked = asked.as_ref().ok()?;
+        asked.expectation.is_due().then(|| Surveyed {
+            definition: asked.definition.clone(),
+            object_uid: row.uid,
+            date: asked.date,
+        })
+    });
+    let due: Vec<_> = due.collect();
+    let checks = auditor.verify_all(&due, time_limit(arguments)).await;
+    let mut checks = checks.into_iter();
+    rows.into_iter()
+        .zip(asked)
+        .map(|(row, asked)| match asked {
+            Err(reason) => Answer::unreadable(row, reason),
+            Ok(asked) if asked.expectation.is_due() => {
+                // One answer for each that was due, in their order.
+                Answer::verified(row, asked.verified(checks.next().unwrap_or_default()))
+            }
+            Ok(asked) => Answer::not_due(row, asked.date, &asked.expectation),
+        })
+        .collect()
+}
+
+/// What is asked of one definition.
+struct Asked {
+    definition: Definition,
+    date: NaiveDate,
+    expectation: Expectation,
+}
+
+impl Asked {
+    /// The error says why the mirror's row can't be read.
+    fn of(arguments: &VerifyArguments, row: &MirrorRow) -> Result<Self, String> {
+        let definition = audit::definition_of(row).map_err(|error| runtime::describe(&error))?;
+        let now = Utc::now();
+        let date = arguments
+            .date
+            .unwrap_or_else(|| verification::time_zone(&definition).date_at(now));
+        let expectation = Expectation::of(&definition, date, now);
+        Ok(Self {
+            definition,
             date,
             expectation,
+        })
+    }
+
+    fn verified(self, checks: Vec<Check>) -> Verified {
+        Verified {
+            time_zone: verification::time_zone(&self.definition).name(),
+            date: self.date,
+            expectation: self.expectation,
             checks,
-        },
-    )
+        }
+    }
+}
+
+const fn time_limit(arguments: &VerifyArguments) -> Duration {
+    Duration::from_secs(arguments.activity_timeout_seconds)
 }

@@ -29,7 +29,8 @@ pub(crate) struct Proven {
     pub(crate) schedule: ScheduleSpec,
     /// The day of the run.
     pub(crate) date: NaiveDate,
-    fired_at: DateTime<Utc>,
+    /// When it began.
+    pub(crate) fired_at: DateTime<Utc>,
 }
 
 /// What a made-up run leaves behind beside its row.
