@@ -76,17 +76,25 @@ async fn run(arguments: Arguments) -> Result<()> {
         machine: machine()?,
         subjects: Vec::new(),
     };
+    let mut failed = Vec::new();
     for benchmark in chosen {
         eprintln!("measuring: {}", benchmark.title());
-        let figures = Box::pin(benchmark.run(&servers, size)).await;
-        let figures = figures.with_context(|| format!("{} failed", benchmark.title()))?;
-        report.subjects.push(Subject { benchmark, figures });
+        match Box::pin(benchmark.run(&servers, size)).await {
+            Ok(figures) => report.subjects.push(Subject { benchmark, figures }),
+            // The others are worth their hour all the same.
+            Err(error) => {
+                eprintln!("error: {}: {error:#}", benchmark.title());
+                failed.push(benchmark.title());
+            }
+        }
         if let Some(documents) = &arguments.documents {
             report.write(documents)?;
         }
     }
     eprintln!("{}", report.tables());
-    servers.stop().await
+    servers.stop().await?;
+    anyhow::ensure!(failed.is_empty(), "not measured: {}", failed.join(", "));
+    Ok(())
 }
 
 /// The machine, as far as it matters for the figures.

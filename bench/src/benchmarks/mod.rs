@@ -2,6 +2,7 @@
 
 mod audit;
 mod definitions;
+mod demo;
 mod events;
 mod fire_lag;
 mod history;
@@ -43,11 +44,14 @@ pub(crate) enum Benchmark {
     History,
     /// Programs with nothing to do.
     Idle,
+    /// The first run that a newcomer sees.
+    Demo,
 }
 
 impl Benchmark {
     /// All, in the order in which they are run.
-    pub(crate) const ALL: [Self; 7] = [
+    pub(crate) const ALL: [Self; 8] = [
+        Self::Demo,
         Self::History,
         Self::Idle,
         Self::Events,
@@ -67,6 +71,7 @@ impl Benchmark {
             Self::FireLag => "Fire lag",
             Self::History => "Run history",
             Self::Idle => "Idle programs",
+            Self::Demo => "The first run",
         }
     }
 
@@ -80,6 +85,7 @@ impl Benchmark {
             Self::FireLag => fire_lag::measure(servers).await,
             Self::History => history::measure(servers, size).await,
             Self::Idle => idle::measure(servers).await,
+            Self::Demo => demo::measure().await,
         }
     }
 }
