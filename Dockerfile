@@ -18,9 +18,9 @@ RUN --mount=type=cache,target=/usr/local/cargo/registry \
 set -eu
 target="$(uname -m)-unknown-linux-musl"
 rustup target add "$target"
-cargo build --release --locked --target "$target" -p bundle
+cargo build --profile image --locked --target "$target" -p bundle
 mkdir -p /root-of-image/usr/local/bin /root-of-image/etc/ssl/certs /root-of-image/tmp
-install -m 0755 "target/$target/release/activity-core" /root-of-image/usr/local/bin/
+install -m 0755 "target/$target/image/activity-core" /root-of-image/usr/local/bin/
 for program in actcore kubectl-actcore actcore-operator actcore-worker actcore-event-router actcore-api; do
   ln -s activity-core "/root-of-image/usr/local/bin/$program"
 done

@@ -87,8 +87,8 @@ IMAGE ?= target/activity-core.tar
 .PHONY: image
 image: ## Puts the container image together, without a container engine (IMAGE=target/activity-core.tar)
 	@rustup target add $(MUSL)
-	@$(CARGO) build --release --locked --target $(MUSL) -p bundle
-	@$(CARGO) run --quiet --workspace --bin actcore-dev -- image --from target/$(MUSL)/release --output $(IMAGE)
+	@$(CARGO) build --profile image --locked --target $(MUSL) -p bundle
+	@$(CARGO) run --quiet --workspace --bin actcore-dev -- image --from target/$(MUSL)/image --output $(IMAGE)
 
 .PHONY: generate
 generate: ## Writes every generated file
