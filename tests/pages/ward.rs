@@ -48,6 +48,7 @@ impl Ward {
         runtime::install_cryptography();
         let stack = Stack::start(StackOptions {
             temporal_namespaces: 1,
+            ..StackOptions::default()
         })
         .await?;
         let environment = Arc::new(stack.environment("pages").await?);
