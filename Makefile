@@ -85,10 +85,10 @@ MUSL ?= $(shell uname -m)-unknown-linux-musl
 IMAGE ?= target/activity-core.tar
 
 .PHONY: image
-image: ## Puts the container image together, without a container engine (IMAGE=target/activity-core.tar)
+image: build ## Puts the container image together, without a container engine (IMAGE=target/activity-core.tar)
 	@rustup target add $(MUSL)
 	@$(CARGO) build --profile image --locked --target $(MUSL) -p bundle
-	@$(CARGO) run --quiet --workspace --bin actcore-dev -- image --from target/$(MUSL)/image --output $(IMAGE)
+	@$(DEV) image --from target/$(MUSL)/image --output $(IMAGE)
 
 .PHONY: generate
 generate: ## Writes every generated file
