@@ -5,10 +5,10 @@
 
 use std::time::Duration;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// What a figure must keep to.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", tag = "kind", content = "value")]
 pub(crate) enum Limit {
     /// Ours is at most so many times the peer's, or at most this value where there is no peer.
@@ -40,7 +40,7 @@ impl Limit {
 }
 
 /// One round: ours, and the peer's where there is one, in the figure's unit.
-#[derive(Debug, Clone, Copy, Serialize)]
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 pub(crate) struct Round {
     /// Ours.
     pub(crate) ours: f64,
@@ -49,7 +49,7 @@ pub(crate) struct Round {
 }
 
 /// One line of the tables.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Figure {
     /// What was measured.
@@ -57,7 +57,7 @@ pub(crate) struct Figure {
     /// What it is held against.
     pub(crate) against: String,
     /// The unit of both.
-    pub(crate) unit: &'static str,
+    pub(crate) unit: String,
     /// What it must keep to.
     pub(crate) limit: Limit,
     /// Every round.
@@ -75,7 +75,7 @@ impl Figure {
         Self {
             what: what.into(),
             against: peer.into(),
-            unit,
+            unit: unit.to_owned(),
             limit,
             rounds: Vec::new(),
         }

@@ -42,8 +42,8 @@ struct Arguments {
     #[arg(long, default_value_t = 1_000_000, value_name = "N")]
     history_rows: usize,
 
-    /// The folder of the documents: `performance.json` is written there, and the tables of
-    /// `performance.md` are replaced. Without it the tables are only shown.
+    /// The folder of the documents: the figures are entered into `performance.json` there, and
+    /// the tables of `performance.md` are replaced. Without it the tables are only shown.
     #[arg(long, value_name = "FOLDER")]
     documents: Option<PathBuf>,
 }
@@ -71,16 +71,20 @@ async fn run(arguments: Arguments) -> Result<()> {
         arguments.benchmarks
     };
     let servers = Servers::start().await?;
-    let mut report = Report {
-        date: chrono::Utc::now().format("%F").to_string(),
-        machine: machine()?,
-        subjects: Vec::new(),
+    let mut report = match &arguments.documents {
+        Some(documents) => Report::read(documents)?,
+        None => Report::default(),
     };
     let mut failed = Vec::new();
     for benchmark in chosen {
         eprintln!("measuring: {}", benchmark.title());
         match Box::pin(benchmark.run(&servers, size)).await {
-            Ok(figures) => report.subjects.push(Subject { benchmark, figures }),
+            Ok(figures) => report.enter(Subject {
+                benchmark,
+                date: chrono::Utc::now().format("%F").to_string(),
+                machine: machine()?,
+                figures,
+            }),
             // The others are worth their hour all the same.
             Err(error) => {
                 eprintln!("error: {}: {error:#}", benchmark.title());

@@ -6,10 +6,13 @@ use std::path::Path;
 
 use anyhow::{Context, Result};
 use plotters::prelude::*;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::benchmarks::Benchmark;
 use crate::figures::{Figure, Limit, number, quantile};
+
+/// The figures as data.
+const JSON: &str = "performance.json";
 
 /// Where the tables stand in the document.
 const BEGIN: &str = "<!-- measured: begin -->";
@@ -18,32 +21,50 @@ const END: &str = "<!-- measured: end -->";
 /// The height of one bar of the plot, in pixels.
 const BAR: u32 = 34;
 
-/// What one run of the benchmarks found.
-#[derive(Debug, Serialize)]
-#[serde(rename_all = "camelCase")]
+/// What the benchmarks found, each when it was run last.
+#[derive(Debug, Default, Serialize, Deserialize)]
 pub(crate) struct Report {
-    /// When, as a date.
-    pub(crate) date: String,
-    /// On what.
-    pub(crate) machine: String,
     /// What was measured, by subject.
     pub(crate) subjects: Vec<Subject>,
 }
 
 /// One subject with its figures.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Subject {
     /// Which.
     pub(crate) benchmark: Benchmark,
+    /// When, as a date.
+    pub(crate) date: String,
+    /// On what.
+    pub(crate) machine: String,
     /// Its figures.
     pub(crate) figures: Vec<Figure>,
 }
 
 impl Report {
+    /// What is written already; nothing where there is nothing.
+    pub(crate) fn read(documents: &Path) -> Result<Self> {
+        let path = documents.join(JSON);
+        if !path.exists() {
+            return Ok(Self::default());
+        }
+        let json = fs::read(&path).with_context(|| format!("read {}", path.display()))?;
+        serde_json::from_slice(&json).with_context(|| format!("parse {}", path.display()))
+    }
+
+    /// Puts a subject in the place of its earlier figures.
+    pub(crate) fn enter(&mut self, subject: Subject) {
+        self.subjects
+            .retain(|one| one.benchmark != subject.benchmark);
+        self.subjects.push(subject);
+        let place = |one: &Subject| Benchmark::ALL.iter().position(|all| *all == one.benchmark);
+        self.subjects.sort_by_key(place);
+    }
+
     /// Writes the JSON, and replaces the tables and the plot of the document.
     pub(crate) fn write(&self, documents: &Path) -> Result<()> {
         let json = serde_json::to_string_pretty(self)?;
-        fs::write(documents.join("performance.json"), json + "\n")?;
+        fs::write(documents.join(JSON), json + "\n")?;
         let path = documents.join("performance.md");
         let text = fs::read_to_string(&path).with_context(|| format!("read {}", path.display()))?;
         let (before, rest) = text.split_once(BEGIN).context("no place for the tables")?;
@@ -56,14 +77,16 @@ impl Report {
 
     /// The tables in Markdown.
     pub(crate) fn tables(&self) -> String {
-        let mut text = format!("\nMeasured on {}, {}.\n", self.date, self.machine);
+        let mut text = String::new();
         for subject in &self.subjects {
             // Writing to a String can't fail.
             let _ = writeln!(
                 text,
-                "\n### {}\n\n| what | ours | against | peer | ratio (spread) | limit | |\n\
+                "\n### {}\n\nMeasured on {}, {}.\n\n| what | ours | against | peer | ratio (spread) | limit | |\n\
                  | --- | ---: | --- | ---: | ---: | ---: | --- |",
-                subject.benchmark.title()
+                subject.benchmark.title(),
+                subject.date,
+                subject.machine,
             );
             for figure in &subject.figures {
                 let _ = writeln!(text, "{}", line(figure));
@@ -131,7 +154,7 @@ fn line(figure: &Figure) -> String {
             number(quantile(ratios, 1.0))
         )
     };
-    let unit = figure.unit;
+    let unit = &figure.unit;
     let peer = figure
         .peer()
         .map_or_else(|| "–".to_owned(), |peer| format!("{} {unit}", number(peer)));

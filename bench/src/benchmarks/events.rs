@@ -137,7 +137,9 @@ fn per_second(count: usize, time: Duration) -> f64 {
 }
 
 /// How long the router takes over events that are all there when it begins. The consumer is paused
-/// meanwhile, as publishing would take the processor and the server from both sides unequally.
+/// meanwhile, as publishing would take the processor and the server from both sides unequally. The
+/// clock starts when the first event is out: a consumer that goes on serves the next fetch, which is
+/// up to some seconds away.
 async fn consumed(
     jetstream: &jetstream::Context,
     event_type: &str,
@@ -155,9 +157,14 @@ async fn consumed(
         count,
     )
     .await?;
-    let began = Instant::now();
     stream.resume_consumer(names::EVENT_CONSUMER).await?;
-    drained(jetstream).await?;
+    let waiting = u64::try_from(count)?;
+    consumer_until(jetstream, |left| left.pending < waiting).await?;
+    let began = Instant::now();
+    consumer_until(jetstream, |left| {
+        left.pending == 0 && left.unacknowledged == 0
+    })
+    .await?;
     Ok(began.elapsed())
 }
 
@@ -182,20 +189,32 @@ async fn publish(
     Ok(())
 }
 
-/// Waits until the routers' consumer has nothing left.
-async fn drained(jetstream: &jetstream::Context) -> Result<()> {
+/// What the routers' consumer has left.
+struct Left {
+    pending: u64,
+    unacknowledged: usize,
+}
+
+async fn consumer_until(
+    jetstream: &jetstream::Context,
+    is_enough: impl Fn(&Left) -> bool,
+) -> Result<()> {
     let stream = jetstream.get_stream(names::EVENT_STREAM).await?;
-    let emptied = async {
+    let looking = async {
         loop {
             let info = stream.consumer_info(names::EVENT_CONSUMER).await?;
-            if info.num_pending == 0 && info.num_ack_pending == 0 {
+            let left = Left {
+                pending: info.num_pending,
+                unacknowledged: info.num_ack_pending,
+            };
+            if is_enough(&left) {
                 return anyhow::Ok(());
             }
             // Short beside a round of seconds, and long beside an answer of the server.
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
     };
-    tokio::time::timeout(PATIENCE, emptied)
+    tokio::time::timeout(PATIENCE, looking)
         .await
         .context("the router leaves events over")?
 }

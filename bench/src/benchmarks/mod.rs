@@ -10,7 +10,7 @@ mod idle;
 mod runs;
 
 use anyhow::Result;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::figures::Figure;
 use crate::place::Servers;
@@ -27,7 +27,7 @@ pub(crate) struct Size {
 }
 
 /// A subject.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, clap::ValueEnum)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
 #[serde(rename_all = "camelCase")]
 pub(crate) enum Benchmark {
     /// Definitions applied, compared again and changed.
