@@ -156,22 +156,23 @@ async fn what_held_while_no_operator_was_there_decides_and_not_what_holds_after(
     })
     .await?;
     let _second = place.environment.start(Program::Operator, FAST).await?;
-    until(
+    // The audit decides the times before the definition is taken up as well, so both are waited for.
+    let enabled = until(
         "the time without an operator to be decided",
         PATIENCE,
         || async {
+            let periods = place.store.periods(often.activity).await?;
+            let active = periods
+                .iter()
+                .find(|period| period.in_force.state == PeriodState::Active);
+            let enabled = active.map(|period| period.from);
             let rows = often.rows().await?;
-            anyhow::Ok(rows.iter().any(|row| row.scheduled_for > several))
+            let is_decided =
+                |from: &DateTime<Utc>| rows.iter().any(|row| row.scheduled_for > *from);
+            anyhow::Ok(enabled.filter(is_decided))
         },
     )
     .await?;
-
-    let periods = place.store.periods(often.activity).await?;
-    let enabled = periods
-        .iter()
-        .find(|period| period.in_force.state == PeriodState::Active)
-        .context("never enabled")?
-        .from;
     assert!(enabled > several);
     let rows = often.rows().await?;
     let between: Vec<_> = rows
