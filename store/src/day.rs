@@ -44,11 +44,6 @@ pub struct ActivityDay {
     pub until: DateTime<Utc>,
 }
 
-/// The days of `$1` to `$3`, three arrays of one length: activities, first instants, and first
-/// instants after them.
-pub(crate) const ASKED: &str = "unnest($1::uuid[], $2::timestamptz[], $3::timestamptz[]) \
-                                as asked (asked_id, asked_from, asked_until)";
-
 /// What the ledger has of one activity on its day.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DayRuns {
@@ -133,15 +128,20 @@ impl TryFrom<ProblemRow> for Problem {
     }
 }
 
+/// The days of `$1` to `$3`, three arrays of one length: activities, first instants, and first
+/// instants after them.
+pub(crate) const ASKED: &str = "unnest($1::uuid[], $2::timestamptz[], $3::timestamptz[]) \
+                                as asked (asked_id, asked_from, asked_until)";
+
 /// The days as columns, for `unnest`.
-struct Columns {
-    activities: Vec<Uuid>,
-    from: Vec<DateTime<Utc>>,
-    until: Vec<DateTime<Utc>>,
+pub(crate) struct Columns {
+    pub(crate) activities: Vec<Uuid>,
+    pub(crate) from: Vec<DateTime<Utc>>,
+    pub(crate) until: Vec<DateTime<Utc>>,
 }
 
 impl Columns {
-    fn of(days: &[ActivityDay]) -> Self {
+    pub(crate) fn of(days: &[ActivityDay]) -> Self {
         Self {
             activities: days.iter().map(|day| day.activity.as_uuid()).collect(),
             from: days.iter().map(|day| day.from).collect(),

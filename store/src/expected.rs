@@ -8,7 +8,7 @@ use domain::{ActivityId, RunId, RunOutcome};
 use sqlx::FromRow;
 use uuid::Uuid;
 
-use crate::day::ASKED;
+use crate::day::{ASKED, Columns};
 use crate::{ActivityDay, Error, Store};
 
 /// The run that made up for an expected time, or is about to.
@@ -174,6 +174,7 @@ impl Store {
         days: &[ActivityDay],
         limit: u32,
     ) -> Result<Vec<ExpectedRun>, Error> {
+        let columns = Columns::of(days);
         let rows: Vec<Row> = sqlx::query_as(sqlx::AssertSqlSafe(format!(
             "select absent.* from {ASKED} cross join lateral (
                {SELECT} and expected.activity_id = asked_id
@@ -183,13 +184,9 @@ impl Store {
                  and backfill.outcome is distinct from 'Succeeded'
                order by expected.scheduled_for desc limit $4) as absent"
         )))
-        .bind(
-            days.iter()
-                .map(|day| day.activity.as_uuid())
-                .collect::<Vec<_>>(),
-        )
-        .bind(days.iter().map(|day| day.from).collect::<Vec<_>>())
-        .bind(days.iter().map(|day| day.until).collect::<Vec<_>>())
+        .bind(columns.activities)
+        .bind(columns.from)
+        .bind(columns.until)
         .bind(i64::from(limit))
         .fetch_all(&self.pool)
         .await

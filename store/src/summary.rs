@@ -3,7 +3,7 @@
 use chrono::{DateTime, Utc};
 use domain::{ActivityId, RunOutcome};
 
-use crate::day::ASKED;
+use crate::day::{ASKED, Columns};
 use crate::run::{COLUMNS, Row};
 use crate::{ActivityDay, Error, ExpectedRun, Run, Store};
 
@@ -131,6 +131,7 @@ impl Store {
     /// The run of each day, where there is one: by its nominal time, or else by its beginning. Of
     /// several it is the newest that began.
     pub async fn newest_runs_of(&self, days: &[ActivityDay]) -> Result<Vec<Run>, Error> {
+        let columns = Columns::of(days);
         let rows: Vec<Row> = sqlx::query_as(sqlx::AssertSqlSafe(format!(
             "select run.* from {ASKED} cross join lateral (
                select {COLUMNS} from activity_runs
@@ -141,13 +142,9 @@ impl Store {
                         run_id desc
                limit 1) as run"
         )))
-        .bind(
-            days.iter()
-                .map(|day| day.activity.as_uuid())
-                .collect::<Vec<_>>(),
-        )
-        .bind(days.iter().map(|day| day.from).collect::<Vec<_>>())
-        .bind(days.iter().map(|day| day.until).collect::<Vec<_>>())
+        .bind(columns.activities)
+        .bind(columns.from)
+        .bind(columns.until)
         .fetch_all(&self.pool)
         .await
         .map_err(Error::query("read the runs of a day"))?;
