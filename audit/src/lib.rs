@@ -77,13 +77,7 @@ impl Auditor {
         time_limit: Duration,
     ) -> Vec<Check> {
         let evidence = self.gather(definition, date).await;
-        let subject = Subject {
-            definition,
-            date,
-            time_limit,
-            now: Utc::now(),
-        };
-        verification::verify(&subject, &evidence)
+        judge((definition, date), time_limit, &evidence)
     }
 
     /// Everything that can be seen about a definition on a day of its time zone. Only systems that
@@ -235,6 +229,21 @@ impl Auditor {
         }
         Ok(files)
     }
+}
+
+/// What the evidence means now.
+fn judge(
+    (definition, date): (&Definition, NaiveDate),
+    time_limit: Duration,
+    evidence: &Evidence,
+) -> Vec<Check> {
+    let subject = Subject {
+        definition,
+        date,
+        time_limit,
+        now: Utc::now(),
+    };
+    verification::verify(&subject, evidence)
 }
 
 /// The day of a definition's time zone, as instants.

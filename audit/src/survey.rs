@@ -8,16 +8,16 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use chrono::{NaiveDate, Utc};
+use chrono::NaiveDate;
 use contracts::names;
-use domain::verification::{self, Check, Evidence, ScheduleEvidence, Seen, Subject};
+use domain::verification::{Check, Evidence, ScheduleEvidence, Seen};
 use domain::{ActivityId, Definition, Trigger};
 use futures::{StreamExt as _, stream};
 use runtime::describe;
-use temporal::{ListedSchedule, Pause, ScheduleAction, ScheduleSpec};
+use temporal::{ListedSchedule, Pause, ScheduleSpec};
 use uuid::Uuid;
 
-use crate::{Auditor, day_of, in_time, taken};
+use crate::{Auditor, day_of, in_time, judge, taken};
 
 /// How many definitions are asked about together.
 const ASKED_AT_ONCE: usize = 500;
@@ -47,15 +47,11 @@ impl Auditor {
         let mut checks = Vec::with_capacity(surveyed.len());
         for together in surveyed.chunks(ASKED_AT_ONCE) {
             let evidence = self.survey(together, &schedules).await;
-            checks.extend(together.iter().zip(&evidence).map(|(one, evidence)| {
-                let subject = Subject {
-                    definition: &one.definition,
-                    date: one.date,
-                    time_limit,
-                    now: Utc::now(),
-                };
-                verification::verify(&subject, evidence)
-            }));
+            checks.extend(
+                together.iter().zip(&evidence).map(|(one, evidence)| {
+                    judge((&one.definition, one.date), time_limit, evidence)
+                }),
+            );
         }
         checks
     }
@@ -129,23 +125,12 @@ impl Auditor {
 
 /// What a listing proves of a Schedule: that it fires, as it was declared.
 fn as_declared(one: &Surveyed, listed: &ListedSchedule) -> Option<ScheduleEvidence> {
-    let Trigger::Cron(trigger) = &one.definition.trigger else {
-        return None;
-    };
-    let declared = ScheduleSpec {
-        object_uid: one.object_uid,
-        action: ScheduleAction {
-            activity: one.definition.id,
-            activity_name: one.definition.name.clone(),
-        },
-        trigger: trigger.clone(),
-        pause: Pause::No,
-    };
+    let declared = ScheduleSpec::declared(&one.definition, one.object_uid, Pause::No)?;
     let is_declared = listed.digest.as_ref() == Some(&declared.digest());
     (is_declared && listed.pause == Pause::No).then(|| ScheduleEvidence {
         id: names::schedule_id(one.definition.id),
         paused: false,
         note: String::new(),
-        overlap: trigger.overlap,
+        overlap: declared.trigger.overlap,
     })
 }

@@ -8,14 +8,14 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use crds::{ActivityDefinition, EventType};
-use domain::{ActivityId, Trigger};
+use domain::ActivityId;
 use k8s_openapi::api::core::v1::ObjectReference;
 use kube::api::ListParams;
 use kube::runtime::events;
 use kube::runtime::reflector::ObjectRef;
 use kube::{Resource as _, ResourceExt};
 use store::MirrorRow;
-use temporal::{ListedSchedule, Pause, PauseOwner, ScheduleAction, ScheduleSpec};
+use temporal::{ListedSchedule, Pause, PauseOwner, ScheduleSpec};
 use uuid::Uuid;
 
 use crate::Context;
@@ -96,20 +96,11 @@ fn difference(
         }
         Some(_) => {}
     }
-    let Trigger::Cron(trigger) = &definition.trigger else {
+    let Some(declared) = ScheduleSpec::declared(&definition, uid, Pause::No) else {
         return schedule.map(|_| "schedule_unwanted");
     };
     let Some(schedule) = schedule else {
         return Some("schedule_missing");
-    };
-    let declared = ScheduleSpec {
-        object_uid: uid,
-        action: ScheduleAction {
-            activity,
-            activity_name: definition.name.clone(),
-        },
-        trigger: trigger.clone(),
-        pause: Pause::No,
     };
     let pause_fits = match &schedule.pause {
         Pause::No => definition.enabled,

@@ -18,13 +18,10 @@ use temporalio_common::protos::temporal::api::workflowservice::v1::{
 };
 
 use crate::look::instant;
-use crate::{Error, Pause, Temporal, request};
+use crate::{Error, PAGE_SIZE, Pause, Temporal, request};
 
 /// How many activities one query names. A visibility store of Elasticsearch takes a thousand.
 const ASKED_AT_ONCE: usize = 100;
-
-/// How many workflows one page of a listing holds at most.
-const PAGE_SIZE: i32 = 1000;
 
 impl Temporal {
     /// What verification needs to know of an activity's Schedule.

@@ -28,6 +28,9 @@ use temporalio_client::grpc::WorkflowService;
 use temporalio_client::tonic::{IntoRequest, Request};
 use temporalio_common::protos::temporal::api::workflowservice::v1::GetSystemInfoRequest;
 
+/// How many Schedules or workflows one page of a listing holds at most.
+const PAGE_SIZE: i32 = 1000;
+
 /// How long one call may take.
 const CALL_TIMEOUT: Duration = Duration::from_secs(10);
 

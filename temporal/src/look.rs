@@ -17,10 +17,7 @@ use temporalio_common::protos::temporal::api::workflowservice::v1::{
 };
 
 use crate::schedule::read_note;
-use crate::{Error, Pause, PauseOwner, Temporal, request};
-
-/// How many workflows one page of a listing holds at most.
-const PAGE_SIZE: i32 = 1000;
+use crate::{Error, PAGE_SIZE, Pause, PauseOwner, Temporal, request};
 
 impl Temporal {
     /// A workflow by its id, and by its run id where one is given, else its newest run; `None` when

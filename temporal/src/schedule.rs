@@ -10,7 +10,7 @@ use std::time::SystemTime;
 
 use contracts::names;
 use contracts::workflow::{RunRequest, RunTrigger};
-use domain::{ActivityId, CronTrigger, OverlapPolicy};
+use domain::{ActivityId, CronTrigger, Definition, OverlapPolicy, Trigger};
 use sha2::{Digest, Sha256};
 use temporalio_client::grpc::WorkflowService;
 use temporalio_client::tonic::Response;
@@ -28,13 +28,10 @@ use temporalio_common::protos::temporal::api::workflowservice::v1::{
 use uuid::Uuid;
 
 use crate::start::{json_payload, search_attributes, workflow_task_queue};
-use crate::{Error, Temporal, request};
+use crate::{Error, PAGE_SIZE, Temporal, request};
 
 /// The memo field that holds the UID of the object behind a Schedule. It never changes.
 pub const OBJECT_UID_MEMO: &str = "activity-core.io/uid";
-
-/// How many Schedules one page of a listing holds at most.
-const PAGE_SIZE: i32 = 1000;
 
 /// The call as errors name it.
 const DESCRIBE: &str = "describe a Schedule";
@@ -102,6 +99,22 @@ pub struct ScheduleSpec {
 const OURS: &str = "activity-core.io/digest=";
 
 impl ScheduleSpec {
+    /// What a definition declares; `None` when it has no cron trigger.
+    pub fn declared(definition: &Definition, object_uid: Uuid, pause: Pause) -> Option<Self> {
+        let Trigger::Cron(trigger) = &definition.trigger else {
+            return None;
+        };
+        Some(Self {
+            object_uid,
+            action: ScheduleAction {
+                activity: definition.id,
+                activity_name: definition.name.clone(),
+            },
+            trigger: trigger.clone(),
+            pause,
+        })
+    }
+
     /// A fingerprint of everything that the spec says except the pause, which a listing shows by
     /// itself.
     pub fn digest(&self) -> String {

@@ -7,7 +7,7 @@ use domain::audit::{InForce, PeriodState};
 use domain::{Definition, InvalidDefinition, Trigger};
 use kube::ResourceExt;
 use store::{Declared, MirrorRow};
-use temporal::{Pause, PauseOwner, ScheduleAction, ScheduleSpec};
+use temporal::{Pause, PauseOwner, ScheduleSpec};
 use uuid::Uuid;
 
 use super::observe::{Observed, describe_window};
@@ -75,18 +75,8 @@ pub(super) fn validate(
         .time_budget()
         .check(time_limit)
         .map_err(|exceeded| Refusal::Invalid(exceeded.into()))?;
-    let schedule = match &definition.trigger {
-        Trigger::Cron(trigger) => Some(ScheduleSpec {
-            object_uid: uid,
-            action: ScheduleAction {
-                activity,
-                activity_name: definition.name.clone(),
-            },
-            trigger: trigger.clone(),
-            pause: declared_pause(&definition, observed),
-        }),
-        Trigger::Event(_) | Trigger::Manual => None,
-    };
+    let pause = declared_pause(&definition, observed);
+    let schedule = ScheduleSpec::declared(&definition, uid, pause);
     let event_type = match &definition.trigger {
         Trigger::Event(trigger) => Some(trigger.event_type.clone()),
         Trigger::Cron(_) | Trigger::Manual => None,
