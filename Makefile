@@ -66,6 +66,17 @@ faults: build ## Strikes every call with every kind of fault (MINUTES=60 SEED=1;
 		$(FAULTS) $$step --seed $(or $(SEED),1) --jobs $(or $(JOBS),6) --documents docs || status=1; \
 	done; exit $$status
 
+FUZZ_TARGETS := envelope filter condition template definition rest-body
+.PHONY: fuzz
+fuzz: ## Gives hostile input to whatever reads input (SECONDS=60 for each target; needs the nightly toolchain and a C++ compiler)
+	@cargo fuzz --version > /dev/null 2>&1 || $(CARGO) install --locked cargo-fuzz@0.13.1
+	@for target in $(FUZZ_TARGETS); do \
+		mkdir -p target/fuzz/corpus/$$target; \
+		cargo +nightly fuzz run --features libfuzzer --target-dir target/fuzz $$target \
+			target/fuzz/corpus/$$target fuzz/seeds/$$target -- \
+			-max_total_time=$(or $(SECONDS),60) -timeout=10 -rss_limit_mb=2048 -max_len=8192 || exit 1; \
+	done
+
 .PHONY: pictures
 pictures: build ## Takes the pictures in docs/images anew, in a real browser
 	@ACTCORE_PICTURES=1 $(CARGO) test --workspace --test integration -- pictures

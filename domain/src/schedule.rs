@@ -80,6 +80,10 @@ pub enum InvalidSchedule {
     },
 }
 
+/// Every year that Temporal's calendars know. The cron library's own is a hundred times as many, one
+/// by one.
+const EVERY_YEAR: &str = "2000-2100";
+
 /// An accepted cron expression.
 #[derive(Debug, Clone, PartialEq)]
 pub struct CronExpression {
@@ -102,6 +106,8 @@ impl CronExpression {
                 });
             }
         };
+        let any_year = with_seconds.strip_suffix(" *");
+        let with_years = any_year.map(|rest| format!("{rest} {EVERY_YEAR}"));
         let syntax = |reason: String| InvalidSchedule::Syntax {
             expression: source.to_owned(),
             reason,
@@ -115,7 +121,7 @@ impl CronExpression {
             .dom_and_dow(true)
             .sloppy_ranges(true)
             .build()
-            .parse(&with_seconds)
+            .parse(with_years.as_ref().unwrap_or(&with_seconds))
             .map_err(|error| syntax(error.to_string()))?;
         let beginning = DateTime::UNIX_EPOCH + Duration::days(FIRST_YEAR_DAYS);
         if next_time::next_time(&cron, TimeZone::UTC, beginning).is_none() {
