@@ -91,7 +91,7 @@ async fn definitions(
     let changes = predicates::generation
         .combine(predicates::annotations)
         .combine(predicates::labels)
-        .combine(predicates::finalizers);
+        .combine(activity_definition::lost_finalizer);
     let reader = writer.as_reader();
     let noting = Arc::clone(context);
     let stream = watcher(

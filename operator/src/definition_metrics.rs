@@ -1,14 +1,14 @@
 //! The metrics that every definition has: all of its series are there as soon as the definition is
 //! known, counters at 0, and all of them go with it.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crds::ActivityDefinition;
 use domain::RunOutcome;
 use kube::ResourceExt as _;
-use prometheus::{IntCounterVec, IntGaugeVec, Opts};
-use runtime::Registry;
+use runtime::{MetricDescription, Registry, TextSource, write_series};
 
 /// The outcomes of an expected run that is over, as metric labels.
 const OUTCOMES: [RunOutcome; 6] = [
@@ -37,18 +37,81 @@ pub(crate) struct Gauges {
     pub(crate) maintenance_active: bool,
 }
 
-/// The series of all definitions. Cheap to clone.
-#[derive(Debug, Clone)]
+/// A metric that every definition has.
+struct Metric {
+    name: &'static str,
+    kind: &'static str,
+    labels: &'static [&'static str],
+    help: &'static str,
+}
+
+const TIERED: [&str; 3] = ["name", "namespace", "tier"];
+
+const EXPECTED_RUNS: Metric = Metric {
+    name: "activity_core_expected_runs_total",
+    kind: "counter",
+    labels: &["name", "namespace", "outcome", "tier"],
+    help: "Expected runs by what became of them. One that began after it had been entered as \
+           missed counts twice.",
+};
+
+/// The gauges, in the order in which [`Series`] has their values.
+const GAUGES: [Metric; 6] = [
+    Metric {
+        name: "activity_core_definition_ready",
+        kind: "gauge",
+        labels: &TIERED,
+        help: "1 while the definition is in force as declared, else 0.",
+    },
+    Metric {
+        name: "activity_core_schedule_missing",
+        kind: "gauge",
+        labels: &TIERED,
+        help: "1 while the definition's Schedule is not in Temporal.",
+    },
+    Metric {
+        name: "activity_core_schedule_paused",
+        kind: "gauge",
+        labels: &TIERED,
+        help: "1 while somebody has paused the Schedule in Temporal, although the definition is \
+               enabled and no maintenance window is open.",
+    },
+    Metric {
+        name: "activity_core_run_missing",
+        kind: "gauge",
+        labels: &TIERED,
+        help: "1 while the newest expected run whose grace has passed never was, for no known \
+               reason, and nothing made up for it.",
+    },
+    Metric {
+        name: "activity_core_reports_missing",
+        kind: "gauge",
+        labels: &TIERED,
+        help: "1 while no report sink has the report of the newest completed run.",
+    },
+    Metric {
+        name: "activity_core_maintenance_active",
+        kind: "gauge",
+        labels: &["name", "namespace"],
+        help: "1 while a maintenance window is open for the definition.",
+    },
+];
+
+/// Where the gauge of a missing Schedule is among [`GAUGES`].
+const SCHEDULE_MISSING: usize = 1;
+
+/// The values of one definition's series.
+#[derive(Debug)]
+struct Series {
+    tier: &'static str,
+    gauges: [bool; GAUGES.len()],
+    expected_runs: [u64; OUTCOMES.len()],
+}
+
+/// The series of all definitions, a few bytes each. Cheap to clone.
+#[derive(Debug, Clone, Default)]
 pub struct DefinitionMetrics {
-    ready: IntGaugeVec,
-    schedule_missing: IntGaugeVec,
-    schedule_paused: IntGaugeVec,
-    run_missing: IntGaugeVec,
-    reports_missing: IntGaugeVec,
-    maintenance_active: IntGaugeVec,
-    expected_runs: IntCounterVec,
-    /// The tier under which each definition has its series.
-    known: Arc<Mutex<HashMap<Key, &'static str>>>,
+    known: Arc<Mutex<BTreeMap<Key, Series>>>,
 }
 
 /// Namespace and name.
@@ -56,178 +119,112 @@ type Key = (String, String);
 
 impl DefinitionMetrics {
     /// Registers the metrics.
-    pub(crate) fn register(registry: &Registry) -> Result<Self, prometheus::Error> {
-        let gauge = |name: &str, help: &str, labels: &[&str]| {
-            let gauge = IntGaugeVec::new(Opts::new(name, help), labels)?;
-            registry.register(Box::new(gauge.clone()))?;
-            Ok::<_, prometheus::Error>(gauge)
-        };
-        let labels = ["namespace", "name", "tier"];
-        let expected_runs = IntCounterVec::new(
-            Opts::new(
-                "activity_core_expected_runs_total",
-                "Expected runs by what became of them. One that began after it had been entered \
-                 as missed counts twice.",
-            ),
-            &["namespace", "name", "tier", "outcome"],
-        )?;
-        registry.register(Box::new(expected_runs.clone()))?;
-        Ok(Self {
-            ready: gauge(
-                "activity_core_definition_ready",
-                "1 while the definition is in force as declared, else 0.",
-                &labels,
-            )?,
-            schedule_missing: gauge(
-                "activity_core_schedule_missing",
-                "1 while the definition's Schedule is not in Temporal.",
-                &labels,
-            )?,
-            schedule_paused: gauge(
-                "activity_core_schedule_paused",
-                "1 while somebody has paused the Schedule in Temporal, although the definition is \
-                 enabled and no maintenance window is open.",
-                &labels,
-            )?,
-            run_missing: gauge(
-                "activity_core_run_missing",
-                "1 while the newest expected run whose grace has passed never was, for no known \
-                 reason, and nothing made up for it.",
-                &labels,
-            )?,
-            reports_missing: gauge(
-                "activity_core_reports_missing",
-                "1 while no report sink has the report of the newest completed run.",
-                &labels,
-            )?,
-            maintenance_active: gauge(
-                "activity_core_maintenance_active",
-                "1 while a maintenance window is open for the definition.",
-                &["namespace", "name"],
-            )?,
-            expected_runs,
-            known: Arc::default(),
-        })
+    pub(crate) fn register(registry: &Registry) -> Self {
+        let metrics = Self::default();
+        registry.register_source(Arc::new(metrics.clone()));
+        metrics
     }
 
     /// Takes over what a reconcile says.
     pub(crate) fn set(&self, object: &ActivityDefinition, gauges: Gauges) {
-        let (namespace, name) = key(object);
-        let tier = tier(object);
-        let mut known = self.known();
-        self.create(&mut known, (&namespace, &name), tier);
-        let labels = [namespace.as_str(), name.as_str(), tier];
-        let values = [
-            (&self.ready, Some(gauges.ready)),
-            (&self.schedule_missing, gauges.schedule_missing),
-            (&self.schedule_paused, gauges.schedule_paused),
-            (&self.run_missing, gauges.run_missing),
-            (&self.reports_missing, gauges.reports_missing),
-        ];
-        for (gauge, value) in values {
-            if let Some(value) = value {
-                gauge.with_label_values(&labels).set(i64::from(value));
+        self.with(object, |series| {
+            let said = [
+                Some(gauges.ready),
+                gauges.schedule_missing,
+                gauges.schedule_paused,
+                gauges.run_missing,
+                gauges.reports_missing,
+                Some(gauges.maintenance_active),
+            ];
+            for (value, said) in series.gauges.iter_mut().zip(said) {
+                *value = said.unwrap_or(*value);
             }
-        }
-        self.maintenance_active
-            .with_label_values(&labels[..2])
-            .set(i64::from(gauges.maintenance_active));
+        });
     }
 
     /// Takes over that a listing has shown no Schedule.
     pub(crate) fn set_schedule_missing(&self, object: &ActivityDefinition) {
-        let (namespace, name) = key(object);
-        let tier = tier(object);
-        let mut known = self.known();
-        self.create(&mut known, (&namespace, &name), tier);
-        self.schedule_missing
-            .with_label_values(&[&namespace, &name, tier])
-            .set(1);
+        self.with(object, |series| series.gauges[SCHEDULE_MISSING] = true);
     }
 
     /// Counts an expected run.
     pub(crate) fn count(&self, object: &ActivityDefinition, outcome: RunOutcome) {
-        let (namespace, name) = key(object);
-        let tier = tier(object);
-        let mut known = self.known();
-        self.create(&mut known, (&namespace, &name), tier);
-        self.expected_runs
-            .with_label_values(&[&namespace, &name, tier, outcome.as_str()])
-            .inc();
+        self.with(object, |series| {
+            let counts = OUTCOMES.iter().zip(&mut series.expected_runs);
+            for (_, count) in counts.filter(|(counted, _)| **counted == outcome) {
+                *count += 1;
+            }
+        });
     }
 
     /// Removes the series of a definition that is gone.
     pub(crate) fn forget(&self, namespace: &str, name: &str) {
         let key = (namespace.to_owned(), name.to_owned());
-        let mut known = self.known();
-        if let Some(tier) = known.remove(&key) {
-            self.remove((namespace, name), tier);
-        }
+        self.known().remove(&key);
     }
 
     /// Removes the series of every definition that is not among `present`: one can vanish without
     /// its finalizer.
     pub(crate) fn retain(&self, present: &HashSet<Key>) {
+        self.known().retain(|key, _| present.contains(key));
+    }
+
+    /// Changes the series of a definition, which begin anew with another tier.
+    fn with(&self, object: &ActivityDefinition, change: impl FnOnce(&mut Series)) {
+        let tier = tier(object);
+        let new = Series {
+            tier,
+            gauges: [false; GAUGES.len()],
+            expected_runs: [0; OUTCOMES.len()],
+        };
         let mut known = self.known();
-        known.retain(|key, tier| {
-            let stays = present.contains(key);
-            if !stays {
-                self.remove((&key.0, &key.1), tier);
+        match known.entry(key(object)) {
+            Entry::Occupied(mut entry) => {
+                if entry.get().tier != tier {
+                    entry.insert(new);
+                }
+                change(entry.get_mut());
             }
-            stays
-        });
-    }
-
-    /// Makes all series of a definition, under its present tier.
-    fn create(
-        &self,
-        known: &mut HashMap<Key, &'static str>,
-        (namespace, name): (&str, &str),
-        tier: &'static str,
-    ) {
-        let before = known.insert((namespace.to_owned(), name.to_owned()), tier);
-        match before {
-            Some(before) if before == tier => return,
-            Some(before) => self.remove((namespace, name), before),
-            None => {}
-        }
-        for gauge in self.gauges() {
-            gauge.with_label_values(&[namespace, name, tier]);
-        }
-        self.maintenance_active
-            .with_label_values(&[namespace, name]);
-        for outcome in OUTCOMES {
-            self.expected_runs
-                .with_label_values(&[namespace, name, tier, outcome.as_str()]);
+            Entry::Vacant(entry) => change(entry.insert(new)),
         }
     }
 
-    fn remove(&self, (namespace, name): (&str, &str), tier: &str) {
-        // That a series is not there is what is wanted.
-        for gauge in self.gauges() {
-            let _ = gauge.remove_label_values(&[namespace, name, tier]);
-        }
-        let _ = self
-            .maintenance_active
-            .remove_label_values(&[namespace, name]);
-        for outcome in OUTCOMES {
-            let labels = [namespace, name, tier, outcome.as_str()];
-            let _ = self.expected_runs.remove_label_values(&labels);
-        }
-    }
-
-    fn gauges(&self) -> [&IntGaugeVec; 5] {
-        [
-            &self.ready,
-            &self.schedule_missing,
-            &self.schedule_paused,
-            &self.run_missing,
-            &self.reports_missing,
-        ]
-    }
-
-    fn known(&self) -> MutexGuard<'_, HashMap<Key, &'static str>> {
+    fn known(&self) -> MutexGuard<'_, BTreeMap<Key, Series>> {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl TextSource for DefinitionMetrics {
+    fn descriptions(&self) -> Vec<MetricDescription> {
+        let all = GAUGES.iter().chain([&EXPECTED_RUNS]);
+        let described = all.map(|metric| MetricDescription {
+            name: metric.name.to_owned(),
+            kind: metric.kind,
+            labels: metric.labels.iter().map(ToString::to_string).collect(),
+            help: metric.help.to_owned(),
+        });
+        described.collect()
+    }
+
+    fn write(&self, metric: &str, text: &mut String) {
+        let gauge = GAUGES.iter().position(|gauge| gauge.name == metric);
+        for ((namespace, name), series) in &*self.known() {
+            let labels = [
+                ("name", name.as_str()),
+                ("namespace", namespace.as_str()),
+                ("tier", series.tier),
+            ];
+            if let Some(gauge) = gauge {
+                let labels = &labels[..GAUGES[gauge].labels.len()];
+                write_series(text, metric, labels, series.gauges[gauge].into());
+                continue;
+            }
+            let [name, namespace, tier] = labels;
+            for (outcome, count) in OUTCOMES.iter().zip(series.expected_runs) {
+                let labels = [name, namespace, ("outcome", outcome.as_str()), tier];
+                write_series(text, metric, &labels, count);
+            }
+        }
     }
 }
 
@@ -267,9 +264,7 @@ mod tests {
     };
 
     fn series(registry: &Registry) -> Vec<String> {
-        let text = prometheus::TextEncoder::new()
-            .encode_to_string(&registry.gather())
-            .unwrap();
+        let text = registry.encode().unwrap();
         let lines = text.lines().filter(|line| !line.starts_with('#'));
         lines.map(str::to_owned).collect()
     }
@@ -277,7 +272,7 @@ mod tests {
     #[test]
     fn all_series_of_a_definition_come_and_go_together() {
         let registry = Registry::new();
-        let metrics = DefinitionMetrics::register(&registry).unwrap();
+        let metrics = DefinitionMetrics::register(&registry);
         metrics.set(&definition("a", "Standard"), READY);
         let first = series(&registry);
         assert_eq!(first.len(), 12, "{first:#?}");
@@ -301,7 +296,7 @@ mod tests {
     #[test]
     fn what_was_not_looked_at_stays_as_it_was() {
         let registry = Registry::new();
-        let metrics = DefinitionMetrics::register(&registry).unwrap();
+        let metrics = DefinitionMetrics::register(&registry);
         let object = definition("a", "Standard");
         metrics.set(&object, READY);
         let unknown = Gauges {

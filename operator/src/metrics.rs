@@ -89,7 +89,7 @@ impl OperatorMetrics {
                 "activity_core_operator_leader",
                 "1 while this replica is the leader, else 0.",
             )?,
-            definitions: DefinitionMetrics::register(registry)?,
+            definitions: DefinitionMetrics::register(registry),
             audit_seconds,
             audit_last_success: gauge(
                 "activity_core_audit_last_success_timestamp_seconds",

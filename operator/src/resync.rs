@@ -14,7 +14,7 @@ use kube::api::ListParams;
 use kube::runtime::events;
 use kube::runtime::reflector::ObjectRef;
 use kube::{Resource as _, ResourceExt};
-use store::MirrorRow;
+use store::{MirrorRow, MirroredVersion};
 use temporal::{ListedSchedule, Pause, PauseOwner, ScheduleSpec};
 use uuid::Uuid;
 
@@ -44,13 +44,14 @@ pub(crate) struct Findings {
 pub(crate) fn compare(
     definitions: &[Arc<ActivityDefinition>],
     schedules: &[ListedSchedule],
-    rows: &[MirrorRow],
+    rows: &[MirroredVersion],
 ) -> Findings {
     let schedules: HashMap<ActivityId, &ListedSchedule> = schedules
         .iter()
         .map(|schedule| (schedule.activity, schedule))
         .collect();
-    let rows: HashMap<Uuid, &MirrorRow> = rows.iter().map(|row| (row.activity_id, row)).collect();
+    let rows: HashMap<Uuid, &MirroredVersion> =
+        rows.iter().map(|row| (row.activity_id, row)).collect();
     let mut findings = Findings::default();
     let mut declared = BTreeSet::new();
     for object in definitions {
@@ -81,7 +82,7 @@ fn difference(
     object: &ActivityDefinition,
     activity: ActivityId,
     schedule: Option<&ListedSchedule>,
-    row: Option<&MirrorRow>,
+    row: Option<&MirroredVersion>,
 ) -> Option<&'static str> {
     // What is refused or going away is the reconciler's business alone.
     if object.metadata.deletion_timestamp.is_some() {
@@ -127,7 +128,7 @@ pub(crate) async fn resync(
     context.leadership.check()?;
     let (schedules, rows) = tokio::join!(
         context.temporal.list_schedules(),
-        context.store.definitions()
+        context.store.mirrored_versions()
     );
     let (schedules, rows) = (schedules?, rows?);
     // Taken after the listings: a definition that is newer than they are is reconciled anyhow,
@@ -166,7 +167,7 @@ pub(crate) async fn resync(
 async fn sweep(
     context: &Context,
     mut orphans: BTreeSet<ActivityId>,
-    rows: &[MirrorRow],
+    rows: &[MirroredVersion],
 ) -> anyhow::Result<()> {
     if context.watched.is_some() {
         let ours = rows.iter().filter(|row| context.watches(&row.namespace));

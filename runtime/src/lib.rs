@@ -22,7 +22,7 @@ pub use admin::{AdminArguments, AdminServer, Probe, ProbeAnswer, Readiness};
 pub use error::{Error, MissingSetting, require};
 pub use metrics::{Metrics, MetricsArguments};
 pub use program::run_program;
-pub use registry::{MetricDescription, Registry};
+pub use registry::{MetricDescription, Registry, TextSource, write_series};
 pub use retry::Backoff;
 pub use secret::Secret;
 pub use shutdown::Shutdown;

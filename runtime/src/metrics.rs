@@ -8,7 +8,7 @@ use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
-use prometheus::{Encoder, IntGaugeVec, Opts, TextEncoder};
+use prometheus::{IntGaugeVec, Opts};
 
 use crate::{Error, Registry, Shutdown};
 
@@ -109,17 +109,11 @@ impl Metrics {
                 .await
         }))
     }
-
-    fn encode(&self) -> Result<Vec<u8>, prometheus::Error> {
-        let mut body = Vec::new();
-        TextEncoder::new().encode(&self.registry.gather(), &mut body)?;
-        Ok(body)
-    }
 }
 
 async fn scrape(State(metrics): State<Metrics>) -> Response {
-    let mut body = match metrics.encode() {
-        Ok(body) => body,
+    let mut body = match metrics.registry.encode() {
+        Ok(text) => text.into_bytes(),
         Err(error) => {
             return (StatusCode::INTERNAL_SERVER_ERROR, error.to_string()).into_response();
         }

@@ -35,6 +35,19 @@ pub struct MirrorRow {
     pub spec: Value,
 }
 
+/// Which version of a definition is mirrored.
+#[derive(Debug, Clone, PartialEq, Eq, FromRow)]
+pub struct MirroredVersion {
+    /// The activity's id.
+    pub activity_id: Uuid,
+    /// The object's namespace.
+    pub namespace: String,
+    /// The object's UID.
+    pub uid: Uuid,
+    /// The generation of the spec.
+    pub generation: i64,
+}
+
 /// What became of a write to the mirror.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum MirrorWrite {
@@ -149,6 +162,14 @@ impl Store {
         .fetch_all(&self.pool)
         .await
         .map_err(Error::query("read all definitions"))
+    }
+
+    /// Which version of every definition is mirrored.
+    pub async fn mirrored_versions(&self) -> Result<Vec<MirroredVersion>, Error> {
+        sqlx::query_as("select activity_id, namespace, uid, generation from activity_definitions")
+            .fetch_all(&self.pool)
+            .await
+            .map_err(Error::query("read the versions of all definitions"))
     }
 
     /// Every definition that waits for events, in the order of their ids.

@@ -22,7 +22,7 @@ mod summary;
 
 pub use audit::{Audited, Entry, OpenRun, OwedNote, Progress};
 pub use day::{ActivityDay, DayRuns, DefinitionSummary, Problem};
-pub use definition::{DEFINITIONS_CHANNEL, MirrorRow, MirrorWrite};
+pub use definition::{DEFINITIONS_CHANNEL, MirrorRow, MirrorWrite, MirroredVersion};
 pub use delivery::{Delivery, DeliveryEnd};
 pub use error::Error;
 pub use event_type::EventTypeRow;

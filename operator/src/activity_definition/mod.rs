@@ -22,9 +22,11 @@ use std::time::Duration;
 use chrono::Utc;
 use contracts::names::FINALIZER;
 use crds::ActivityDefinition;
+use kube::api::{Patch, PatchParams};
 use kube::runtime::controller::Action;
 use kube::runtime::finalizer::{Event, finalizer};
 use kube::{Api, ResourceExt};
+use serde_json::json;
 
 use crate::{Context, Error};
 
@@ -41,30 +43,77 @@ pub(crate) async fn reconcile(
     context.leadership.check()?;
     let namespace = object.namespace().unwrap_or_default();
     let definitions: Api<ActivityDefinition> = Api::namespaced(context.client.clone(), &namespace);
-    let reconciling = finalizer(&definitions, FINALIZER, object, |event| async {
-        match event {
-            Event::Apply(object) => apply(&context, &object).await,
-            Event::Cleanup(object) => clean_up(&context, &object).await,
-        }
-    });
-    let action = match tokio::time::timeout(DEADLINE, reconciling).await {
-        Ok(done) => done.map_err(|error| Error::Finalizer(Box::new(error))),
-        Err(_) => Err(Error::Deadline {
-            seconds: DEADLINE.as_secs(),
-        }),
+    let reconciling = async {
+        let (object, is_newest) = match guard(&definitions, &object).await? {
+            Some(guarded) => (Arc::new(guarded), true),
+            None => (object, false),
+        };
+        finalizer(&definitions, FINALIZER, object, |event| async {
+            match event {
+                Event::Apply(object) => apply(&context, &object, is_newest).await,
+                Event::Cleanup(object) => clean_up(&context, &object).await,
+            }
+        })
+        .await
+        .map_err(|error| Error::Finalizer(Box::new(error)))
     };
+    let deadline = Err(Error::Deadline {
+        seconds: DEADLINE.as_secs(),
+    });
+    let action = tokio::time::timeout(DEADLINE, reconciling)
+        .await
+        .unwrap_or(deadline);
     timer.observe_duration();
     action
 }
 
-async fn apply(context: &Context, object: &ActivityDefinition) -> Result<Action, Error> {
+/// Puts our finalizer on a definition that has none, and returns the object as the API server has
+/// it then; `None` when there is nothing to do.
+///
+/// kube's `finalizer` would do it too, and then wait until the watch shows it. Going on at once
+/// spares a second reconcile, and the question whether the object is still there.
+async fn guard(
+    definitions: &Api<ActivityDefinition>,
+    object: &ActivityDefinition,
+) -> Result<Option<ActivityDefinition>, Error> {
+    let mut finalizers = object.finalizers().to_vec();
+    let is_guarded = finalizers.iter().any(|finalizer| finalizer == FINALIZER);
+    if is_guarded || object.metadata.deletion_timestamp.is_some() {
+        return Ok(None);
+    }
+    finalizers.push(FINALIZER.to_owned());
+    // With the version that we saw: nobody else's finalizer is overwritten.
+    let patch = json!({"metadata": {
+        "resourceVersion": object.resource_version(),
+        "uid": object.uid(),
+        "finalizers": finalizers,
+    }});
+    let guarded = definitions
+        .patch(
+            &object.name_any(),
+            &PatchParams::default(),
+            &Patch::Merge(patch),
+        )
+        .await
+        .map_err(Error::kubernetes("put the finalizer on", &describe(object)))?;
+    Ok(Some(guarded))
+}
+
+/// Carries out what is declared. `is_newest` says that the object came from the API server a moment
+/// ago, and not from the watch.
+async fn apply(
+    context: &Context,
+    object: &ActivityDefinition,
+    is_newest: bool,
+) -> Result<Action, Error> {
     let now = Utc::now();
     let observed = observe::observe(context, object, now).await;
     let (outcome, changes) = match validate::validate(object, &observed, context.time_limit) {
         Ok(desired) => {
             let plan = plan::plan(&desired, &observed);
             tracing::debug!(definition = describe(object), ?plan, "planned");
-            if plan.makes_anew(&observed) && !is_declared(context, object).await? {
+            let may_be_gone = plan.makes_anew(&observed) && !is_newest;
+            if may_be_gone && !is_declared(context, object).await? {
                 tracing::info!(
                     definition = describe(object),
                     "the watch is behind: the definition is gone or going"
@@ -113,6 +162,13 @@ async fn clean_up(context: &Context, object: &ActivityDefinition) -> Result<Acti
         "deleted the Schedule and the mirror row; the run history stays"
     );
     Ok(Action::await_change())
+}
+
+/// A predicate that turns when somebody takes our finalizer from a definition that has been dealt
+/// with. That we put it on is no reason to look again.
+pub(crate) fn lost_finalizer(object: &ActivityDefinition) -> Option<u64> {
+    let is_guarded = object.finalizers().iter().any(|name| name == FINALIZER);
+    Some((object.status.is_some() && !is_guarded).into())
 }
 
 /// What a failed reconcile leads to. Statuses are written inside the reconcile; here is only

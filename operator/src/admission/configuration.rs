@@ -4,8 +4,8 @@ use anyhow::Context as _;
 use contracts::names::FIELD_MANAGER;
 use k8s_openapi::ByteString;
 use k8s_openapi::api::admissionregistration::v1::{
-    RuleWithOperations, ServiceReference, ValidatingWebhook, ValidatingWebhookConfiguration,
-    WebhookClientConfig,
+    MatchCondition, RuleWithOperations, ServiceReference, ValidatingWebhook,
+    ValidatingWebhookConfiguration, WebhookClientConfig,
 };
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 use kube::api::{ObjectMeta, Patch, PatchParams};
@@ -89,6 +89,11 @@ impl Target {
                 ),
                 ..LabelSelector::default()
             }),
+            // Finalizers, labels and annotations are nothing to judge, and need no call.
+            match_conditions: Some(vec![MatchCondition {
+                name: "spec-is-new".to_owned(),
+                expression: "oldObject == null || object.spec != oldObject.spec".to_owned(),
+            }]),
             rules: Some(vec![RuleWithOperations {
                 api_groups: texts(&[crds::GROUP]),
                 api_versions: texts(&["v1alpha1"]),
