@@ -37,9 +37,6 @@ const READ_TIMEOUT: Duration = Duration::from_secs(10);
 /// The longest pause after a failed look. Events wait for it.
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 
-/// The shortest time between two looks: what events arrive in it share one.
-const SPACING: Duration = Duration::from_millis(2);
-
 /// A look at the mirror that failed.
 #[derive(Debug, thiserror::Error)]
 enum Error {
@@ -159,31 +156,28 @@ impl Keeper {
         let shared = &self.definitions.0;
         let mut backoff = Backoff::up_to(LONGEST_PAUSE);
         loop {
+            // What events are there already share a look: their tasks go first.
+            tokio::task::yield_now().await;
             // Before the question is put, so that its answer is younger than these tickets.
             let ticket = shared.tickets.load(Ordering::SeqCst);
             let Some(outcome) = shutdown.or(self.look(ticket)).await else {
                 return;
             };
             shared.is_failing.store(outcome.is_err(), Ordering::Relaxed);
-            let pause = match outcome {
-                Ok(()) => {
-                    backoff = Backoff::up_to(LONGEST_PAUSE);
-                    SPACING
+            if let Err(error) = outcome {
+                let pause = backoff.next_delay();
+                tracing::warn!(
+                    error = describe(&error),
+                    retry_in_seconds = pause.as_secs(),
+                    "unable to compare the definitions with the mirror; events wait"
+                );
+                // The tickets that could not be served wait for no other occasion.
+                shared.wake.notify_one();
+                if !shutdown.sleep(pause).await {
+                    return;
                 }
-                Err(error) => {
-                    let pause = backoff.next_delay();
-                    tracing::warn!(
-                        error = describe(&error),
-                        retry_in_seconds = pause.as_secs(),
-                        "unable to compare the definitions with the mirror; events wait"
-                    );
-                    // The tickets that could not be served wait for no other occasion.
-                    shared.wake.notify_one();
-                    pause
-                }
-            };
-            if !shutdown.sleep(pause).await {
-                return;
+            } else {
+                backoff = Backoff::up_to(LONGEST_PAUSE);
             }
             tokio::select! {
                 () = shared.wake.notified() => {}

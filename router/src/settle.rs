@@ -96,6 +96,8 @@ impl Settler {
             }
         };
         let verdict = tokio::select! {
+            // Most events need nobody's answer, and then no clock has to be set.
+            biased;
             verdict = self.judge(&message, &origin) => verdict,
             verdict = self.let_go() => verdict,
             never = keep_alive(&message, ack_wait) => match never {},
@@ -137,7 +139,16 @@ impl Settler {
         };
         let decision = decide(&received, &snapshot);
         self.report_warnings(&decision);
-        let outcomes = self.start_all(&decision, origin, &snapshot).await;
+        if snapshot.keeps_order() {
+            let headline = Named(decision.event.as_ref()).headline();
+            self.order.note(origin.place.sequence, headline);
+        }
+        let outcomes = if decision.starts.is_empty() {
+            Vec::new()
+        } else {
+            // On the heap: most events start nothing, and need no task with room for it.
+            Box::pin(self.start_all(&decision, origin, &snapshot)).await
+        };
         self.report_starts(&decision, &outcomes, origin);
         if let Some(verdict) = self.not_yet(&outcomes, origin) {
             return verdict;
@@ -145,7 +156,7 @@ impl Settler {
         self.report_not_started(&decision);
         let problems = all_problems(&decision, &outcomes);
         if !problems.is_empty() {
-            self.put_aside(message, origin, &problems).await;
+            Box::pin(self.put_aside(message, origin, &problems)).await;
             return Verdict::Settled(EventResult::DeadLetter);
         }
         if outcomes.contains(&StartOutcome::Started) {
@@ -166,10 +177,6 @@ impl Settler {
         snapshot: &Arc<Snapshot>,
     ) -> Vec<StartOutcome> {
         let event = Named(decision.event.as_ref());
-        if snapshot.keeps_order() {
-            let headline = event.headline();
-            self.order.note(origin.place.sequence, headline);
-        }
         let in_hand = InHand {
             sequence: origin.place.sequence,
             event_type: event.event_type(),
@@ -256,9 +263,10 @@ impl Settler {
             return;
         };
         // Not the library's double_ack: it takes the server's "nobody listens" for a yes.
+        // The time limit is below: it is for the way out, too.
         let request = async_nats::Request::new()
             .payload("+ACK".into())
-            .timeout(Some(ACK_TIMEOUT));
+            .timeout(None);
         let client = message.context.client();
         let asking = client.send_request(reply, request);
         let error = match tokio::time::timeout(ACK_TIMEOUT, asking).await {
