@@ -8,6 +8,7 @@ mod feedback;
 mod outages;
 mod runbook;
 mod runs;
+mod tenants;
 mod writes;
 
 use anyhow::Result;

@@ -13,10 +13,14 @@ use super::caller::Caller;
 use super::{DAILY_REPORT, manual, path_of};
 use crate::place::Place;
 
-/// Makes a service account that may do `verbs` with definitions, and returns a token of it.
-async fn service_account(place: &Place, name: &str, verbs: &[&str]) -> Result<String> {
+/// Makes a service account that may do `verbs` with the definitions of its namespace, and returns a
+/// token of it.
+pub(super) async fn service_account(
+    place: &Place,
+    namespace: &str,
+    (name, verbs): (&str, &[&str]),
+) -> Result<String> {
     let client = place.environment.kube_client().await?;
-    let namespace = place.environment.namespace();
     let parameters = PostParams::default();
     let accounts: Api<ServiceAccount> = Api::namespaced(client.clone(), namespace);
     let account: ServiceAccount = serde_json::from_value(json!({"metadata": {"name": name}}))?;
@@ -61,9 +65,10 @@ async fn roles_decide_who_may_do_what() -> Result<()> {
     let api = place.environment.start(Program::Api, authenticated).await?;
     let anybody = Caller::new(api.api_url())?;
     let all = ["get", "list", "create", "update", "delete"];
-    let editor = service_account(&place, "editor", &all).await?;
-    let reader = service_account(&place, "reader", &["get", "list"]).await?;
-    let stranger = service_account(&place, "stranger", &["watch"]).await?;
+    let home = place.environment.namespace();
+    let editor = service_account(&place, home, ("editor", &all)).await?;
+    let reader = service_account(&place, home, ("reader", &["get", "list"])).await?;
+    let stranger = service_account(&place, home, ("stranger", &["watch"])).await?;
     let editor = anybody.with_token(&editor);
     let reader = anybody.with_token(&reader);
     let stranger = anybody.with_token(&stranger);
