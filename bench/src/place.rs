@@ -2,7 +2,7 @@
 //! benchmark has its own Kubernetes namespace, Temporal namespace, database and NATS.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use crds::ActivityDefinition;
@@ -25,6 +25,12 @@ use crate::scrape::Scrape;
 
 /// How long anything that is waited for may take.
 pub(crate) const PATIENCE: Duration = Duration::from_mins(20);
+
+/// How long a server has to be still to count as at rest.
+const REST: Duration = Duration::from_secs(3);
+
+/// How many tasks its own upkeep may do meanwhile.
+const STILL: f64 = 10.0;
 
 /// How long the server keeps what has ended: Temporal's least.
 const RETENTION: Duration = Duration::from_hours(24);
@@ -59,6 +65,26 @@ impl Servers {
     /// The Temporal server's own metrics.
     pub(crate) async fn temporal_metrics(&self) -> Result<Scrape> {
         Scrape::of(self.temporal.metrics_url()).await
+    }
+
+    /// Waits until Temporal has nothing left to do. A Schedule is a workflow that begins after the
+    /// call that creates it was answered; what one side leaves to do would slow the other.
+    pub(crate) async fn temporal_at_rest(&self) -> Result<()> {
+        let done = || async {
+            let scrape = self.temporal_metrics().await?;
+            anyhow::Ok(scrape.sum("task_requests", &[]))
+        };
+        let began = Instant::now();
+        let mut before = done().await?;
+        loop {
+            anyhow::ensure!(began.elapsed() < PATIENCE, "Temporal does not come to rest");
+            tokio::time::sleep(REST).await;
+            let now = done().await?;
+            if now - before < STILL {
+                return Ok(());
+            }
+            before = now;
+        }
     }
 
     /// A place for one benchmark.

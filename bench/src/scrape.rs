@@ -8,6 +8,12 @@ pub(crate) struct Scrape {
     text: String,
 }
 
+impl From<String> for Scrape {
+    fn from(text: String) -> Self {
+        Self { text }
+    }
+}
+
 impl Scrape {
     /// Reads `url`.
     pub(crate) async fn of(url: &str) -> Result<Self> {

@@ -95,6 +95,7 @@ async fn at(servers: &Servers, name: &str, count: usize) -> Result<(Duration, Du
     .await?;
     operator.stop().await?;
     a_week_ago(&place).await?;
+    servers.temporal_at_rest().await?;
 
     let mut ledger = Ledger::new(place.store.clone(), place.temporal.clone(), None);
     let began = Instant::now();

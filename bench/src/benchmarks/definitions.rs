@@ -5,10 +5,11 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use crds::ActivityDefinition;
+use domain::ActivityId;
 use futures::{StreamExt as _, TryStreamExt as _, stream};
 use kube::api::{ListParams, Patch, PatchParams, WatchEvent, WatchParams};
 use serde_json::json;
-use testkit::wait;
+use temporal::ScheduleSpec;
 use testkit::{Program, RunningProgram};
 use uuid::Uuid;
 
@@ -16,6 +17,7 @@ use super::Size;
 use crate::bare;
 use crate::figures::{Figure, Limit, milliseconds, quantile, to_f64};
 use crate::place::{PATIENCE, Place, Servers};
+use crate::scrape::Scrape;
 use crate::usage::Usage;
 
 /// Calls at once, ours and the peer's.
@@ -30,27 +32,45 @@ const CHANGES: usize = 50;
 /// A resync often enough to wait for, and seldom enough to be told apart.
 const RESYNC_SECONDS: &str = "30";
 
+/// How often it is looked whether there was one.
+const SCRAPE_EVERY: Duration = Duration::from_secs(5);
+
+/// How often it is looked whether a change has arrived.
+const LOOK_EVERY: Duration = Duration::from_millis(2);
+
 const LAST_RESYNC: &str = "activity_core_operator_last_resync_timestamp_seconds";
 
 pub(super) async fn measure(servers: &Servers, size: Size) -> Result<Vec<Figure>> {
     let place = servers.place("definitions").await?;
-    let settings = [("RESYNC_SECONDS", RESYNC_SECONDS)];
+    // A namespace of its own: what is bare is not for our operator to list.
+    let bare_place = servers.place("definitions-bare").await?;
+    let settings = [
+        ("RESYNC_SECONDS", RESYNC_SECONDS),
+        // What a pass of the audit costs is not the comparison's.
+        ("AUDIT_SECONDS", "3600"),
+    ];
     let operator = place.start(Program::Operator, &settings).await?;
     sqlx::query("create table bare (id uuid primary key, spec jsonb not null)")
-        .execute(place.store.pool())
+        .execute(bare_place.store.pool())
         .await?;
 
     let mut figures = Vec::new();
     let mut small = applied(SMALL);
     for round in 0..size.rounds {
-        let bare = apply_bare(&place, SMALL).await?;
+        let bare = apply_bare(&bare_place, SMALL).await?;
+        servers.temporal_at_rest().await?;
         let ours = apply(&place, &format!("small-{round}"), SMALL).await?;
         small.round(ours.as_secs_f64(), bare.as_secs_f64());
+        servers.temporal_at_rest().await?;
     }
     let mut large = applied(size.definitions);
-    let bare = apply_bare(&place, size.definitions).await?;
+    let bare = apply_bare(&bare_place, size.definitions).await?;
+    servers.temporal_at_rest().await?;
+    let before = Requests::take(servers, &place).await?;
     let ours = apply(&place, "large", size.definitions).await?;
+    let after = Requests::take(servers, &place).await?;
     large.round(ours.as_secs_f64(), bare.as_secs_f64());
+    servers.temporal_at_rest().await?;
     let growth = large.ours() / small.ours() / (to_f64(size.definitions) / to_f64(SMALL));
     figures.push(small);
     figures.push(large);
@@ -60,8 +80,21 @@ pub(super) async fn measure(servers: &Servers, size: Size) -> Result<Vec<Figure>
         growth,
         Limit::AtMost(1.25),
     ));
+    let each = |count: f64| count / to_f64(size.definitions);
+    figures.push(Figure::plain(
+        "calls to Temporal per definition applied",
+        "calls",
+        each(after.temporal - before.temporal),
+        Limit::Stated,
+    ));
+    figures.push(Figure::plain(
+        "requests to the API server per definition applied, the user's own included",
+        "requests",
+        each(after.kubernetes - before.kubernetes),
+        Limit::Stated,
+    ));
     figures.extend(resync(servers, &place, &operator).await?);
-    figures.extend(change(&place).await?);
+    figures.extend(change(&place, &bare_place).await?);
     Ok(figures)
 }
 
@@ -192,15 +225,52 @@ async fn resync(
 async fn next_resync(operator: &RunningProgram) -> Result<()> {
     let url = format!("{}/metrics", operator.metrics_url());
     let last = || async {
-        let scrape = crate::scrape::Scrape::of(&url).await?;
+        let scrape = Scrape::of(&url).await?;
         anyhow::Ok(scrape.sum(LAST_RESYNC, &[]))
     };
     let earlier = last().await?;
-    wait::until("the next resync", PATIENCE, || async {
-        anyhow::Ok(last().await? > earlier)
-    })
-    .await?;
+    let began = Instant::now();
+    // Seldom: a scrape of so many definitions is work for the operator, and would be counted.
+    while last().await? <= earlier {
+        anyhow::ensure!(began.elapsed() < PATIENCE, "there was no other resync");
+        tokio::time::sleep(SCRAPE_EVERY).await;
+    }
     Ok(())
+}
+
+/// The requests that were made so far, by whomever.
+struct Requests {
+    temporal: f64,
+    kubernetes: f64,
+}
+
+impl Requests {
+    async fn take(servers: &Servers, place: &Place) -> Result<Self> {
+        let client = place.environment.kube_client().await?;
+        let metrics = http::Request::get("/metrics").body(Vec::new())?;
+        let kubernetes = Scrape::from(client.request_text(metrics).await?);
+        let writing = ["activitydefinitions", "events"].map(|resource| {
+            kubernetes.sum(
+                "apiserver_request_total",
+                &[&format!("resource=\"{resource}\"")],
+            )
+        });
+        Ok(Self {
+            temporal: schedule_calls(&servers.temporal_metrics().await?),
+            kubernetes: writing.iter().sum(),
+        })
+    }
+}
+
+/// The calls about Schedules that Temporal has had.
+fn schedule_calls(scrape: &Scrape) -> f64 {
+    let calls = ["List", "Describe", "Create", "Update", "Delete"].map(|verb| {
+        ["Schedules", "Schedule"].map(|noun| {
+            let label = format!("operation=\"{verb}{noun}\"");
+            scrape.sum("service_requests", &[&label, "service_name=\"frontend\""])
+        })
+    });
+    calls.iter().flatten().sum()
 }
 
 /// What has been used so far.
@@ -213,13 +283,6 @@ struct Counts {
 
 impl Counts {
     async fn take(servers: &Servers, place: &Place, operator: &RunningProgram) -> Result<Self> {
-        let scrape = servers.temporal_metrics().await?;
-        let calls = ["List", "Describe", "Create", "Update", "Delete"].map(|verb| {
-            ["Schedules", "Schedule"].map(|noun| {
-                let label = format!("operation=\"{verb}{noun}\"");
-                scrape.sum("service_requests", &[&label, "service_name=\"frontend\""])
-            })
-        });
         let (statements, written): (i64, i64) = sqlx::query_as(
             "select xact_commit, tup_inserted + tup_updated + tup_deleted
              from pg_stat_database where datname = current_database()",
@@ -227,7 +290,7 @@ impl Counts {
         .fetch_one(place.store.pool())
         .await?;
         Ok(Self {
-            temporal_calls: calls.iter().flatten().sum(),
+            temporal_calls: schedule_calls(&servers.temporal_metrics().await?),
             statements: f64::from(i32::try_from(statements)?),
             rows_written: f64::from(i32::try_from(written)?),
             usage: Usage::of(operator.pid())?,
@@ -235,15 +298,15 @@ impl Counts {
     }
 }
 
-/// One definition changed among all, again and again, against raw updates in turn.
-async fn change(place: &Place) -> Result<Vec<Figure>> {
-    let bare = bare::schedule(Uuid::new_v4())?;
-    place.temporal.create_schedule(&bare).await?;
+/// One definition changed among all, again and again, against raw updates in turn: from the call
+/// until Temporal shows the change.
+async fn change(place: &Place, bare_place: &Place) -> Result<Vec<Figure>> {
+    let mut bare = bare::schedule(Uuid::new_v4())?;
+    bare_place.temporal.create_schedule(&bare).await?;
     let (mut ours, mut raw) = (Vec::new(), Vec::new());
     for number in 0..CHANGES {
-        let began = Instant::now();
-        place.temporal.replace_schedule(&bare).await?;
-        raw.push(milliseconds(began.elapsed()));
+        bare.object_uid = Uuid::new_v4();
+        raw.push(milliseconds(change_bare(bare_place, &bare).await?));
         ours.push(milliseconds(change_one(place, number).await?));
     }
     let mut middle = Figure::against(
@@ -258,23 +321,45 @@ async fn change(place: &Place) -> Result<Vec<Figure>> {
     Ok(vec![middle, tail])
 }
 
+async fn change_bare(place: &Place, bare: &ScheduleSpec) -> Result<Duration> {
+    let activity = bare.action.activity;
+    let earlier = digest(place, activity).await?;
+    let began = Instant::now();
+    place.temporal.replace_schedule(bare).await?;
+    until_changed(place, activity, &earlier).await?;
+    Ok(began.elapsed())
+}
+
 async fn change_one(place: &Place, number: usize) -> Result<Duration> {
     let name = format!("large-{number}");
     let object = place.definitions.get(&name).await?;
     let activity = object.activity_id().context("the definition has no id")?;
-    let digest = || async {
-        let observed = place.temporal.schedule(activity).await?;
-        anyhow::Ok(observed.and_then(|schedule| schedule.digest))
-    };
-    let earlier = digest().await?;
+    let earlier = digest(place, activity).await?;
     let patch = json!({"spec": {"trigger": {"cron": {"expression": "0 0 2 1 *"}}}});
     let began = Instant::now();
     place
         .definitions
         .patch(&name, &PatchParams::default(), &Patch::Merge(patch))
         .await?;
-    while digest().await? == earlier {
-        anyhow::ensure!(began.elapsed() < PATIENCE, "{name} is not updated");
-    }
+    until_changed(place, activity, &earlier).await?;
     Ok(began.elapsed())
+}
+
+async fn digest(place: &Place, activity: ActivityId) -> Result<Option<String>> {
+    let observed = place.temporal.schedule(activity).await?;
+    Ok(observed.and_then(|schedule| schedule.digest))
+}
+
+async fn until_changed(
+    place: &Place,
+    activity: ActivityId,
+    earlier: &Option<String>,
+) -> Result<()> {
+    let began = Instant::now();
+    while digest(place, activity).await? == *earlier {
+        anyhow::ensure!(began.elapsed() < PATIENCE, "{activity} is not updated");
+        // Each look is a query that Temporal answers by the Schedule's workflow.
+        tokio::time::sleep(LOOK_EVERY).await;
+    }
+    Ok(())
 }

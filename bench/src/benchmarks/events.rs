@@ -5,13 +5,14 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result};
 use async_nats::jetstream::{self, consumer};
 use contracts::names;
+use domain::ActivityId;
 use futures::{StreamExt as _, TryStreamExt as _, stream};
 use serde_json::json;
+use temporal::RunStart;
 use testkit::{Program, RunningProgram};
 use uuid::Uuid;
 
 use super::Size;
-use crate::bare;
 use crate::figures::{Figure, Limit, quantile, to_f64};
 use crate::place::{PATIENCE, Place, Servers};
 use crate::scrape::Scrape;
@@ -91,10 +92,10 @@ async fn matched(place: &Place, jetstream: &jetstream::Context, size: Size) -> R
     );
     // The first start of a connection costs more than the others, on both sides.
     consumed(jetstream, "order.placed", CONCURRENCY).await?;
-    bare::start_many(&place.temporal, CONCURRENCY, CONCURRENCY, 0).await?;
+    start_raw(place, CONCURRENCY).await?;
     for _ in 0..size.rounds {
         let began = Instant::now();
-        let times = bare::start_many(&place.temporal, MATCHED, CONCURRENCY, 0).await?;
+        let times = start_raw(place, MATCHED).await?;
         let raw = began.elapsed();
         let before = scrape(&router).await?;
         let ours = consumed(jetstream, "order.placed", MATCHED).await?;
@@ -108,6 +109,21 @@ async fn matched(place: &Place, jetstream: &jetstream::Context, size: Size) -> R
     }
     router.stop().await?;
     Ok(vec![rate, tail])
+}
+
+/// The bare work: as many starts of the same kind of run, by the same client.
+async fn start_raw(place: &Place, count: usize) -> Result<Vec<Duration>> {
+    let activity = ActivityId::new(Uuid::new_v4());
+    let starting = (0..count).map(|number| async move {
+        let start = RunStart::by_request(activity, "bench", &number.to_string());
+        let began = Instant::now();
+        place.temporal.start_run(&start).await?;
+        anyhow::Ok(began.elapsed())
+    });
+    stream::iter(starting)
+        .buffer_unordered(CONCURRENCY)
+        .try_collect()
+        .await
 }
 
 async fn unmatched(place: &Place, jetstream: &jetstream::Context, size: Size) -> Result<Figure> {
