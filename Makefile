@@ -101,6 +101,16 @@ image: build ## Puts the container image together, without a container engine (I
 	@$(CARGO) build --profile image --locked --target $(MUSL) -p bundle
 	@$(DEV) image --from target/$(MUSL)/image --output $(IMAGE)
 
+.PHONY: sbom
+sbom: ## Lists what the image is made of, as CycloneDX (target/activity-core.cdx.json)
+	@cargo cyclonedx --version > /dev/null 2>&1 || $(CARGO) install --locked cargo-cyclonedx@0.5.9
+	@$(CARGO) cyclonedx --quiet --manifest-path bundle/Cargo.toml --format json --spec-version 1.5 \
+		--target $(MUSL) --no-build-deps --override-filename activity-core.cdx
+	@# It writes one for each crate of the workspace, and where they stand.
+	@sed 's|path+file://$(CURDIR)/|path+file:///|g' bundle/activity-core.cdx.json > target/activity-core.cdx.json
+	@find . -mindepth 2 -maxdepth 2 -name activity-core.cdx.json -not -path './target/*' -delete
+	@echo target/activity-core.cdx.json
+
 .PHONY: generate
 generate: ## Writes every generated file
 	@$(CARGO) xtask generate
