@@ -248,7 +248,7 @@ async fn publish(context: &Context, object: &ActivityDefinition, (reason, note):
         secondary: None,
     };
     let reference = object.object_ref(&());
-    if let Err(error) = context.recorder.publish(&event, &reference).await {
+    if let Err(error) = context.publish(&event, &reference).await {
         tracing::warn!(
             definition = activity_definition::describe(object),
             error = runtime::describe(&error),

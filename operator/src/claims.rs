@@ -4,14 +4,16 @@
 //! A claim may be out of date; whoever asks looks at the object itself. Who has the better right
 //! is not decided here.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crds::ActivityDefinition;
 use domain::ActivityId;
+use kube::ResourceExt as _;
 use kube::runtime::reflector::ObjectRef;
 
-type Claimants = HashSet<ObjectRef<ActivityDefinition>>;
+/// Nearly always one.
+type Claimants = Vec<ObjectRef<ActivityDefinition>>;
 
 /// The claims of every definition that was seen.
 #[derive(Debug, Default)]
@@ -23,8 +25,12 @@ impl Claims {
     /// Takes note of what a definition claims now.
     pub(crate) fn note(&self, object: &ActivityDefinition) {
         if let Some(activity) = object.activity_id() {
-            let reference = ObjectRef::from_obj(object);
-            self.lock().entry(activity).or_default().insert(reference);
+            let reference = reference(object);
+            let mut claims = self.lock();
+            let claimants = claims.entry(activity).or_default();
+            if !claimants.contains(&reference) {
+                claimants.push(reference);
+            }
         }
     }
 
@@ -33,10 +39,10 @@ impl Claims {
         let Some(activity) = object.activity_id() else {
             return;
         };
-        let reference = ObjectRef::from_obj(object);
+        let reference = reference(object);
         let mut claims = self.lock();
         if let Some(claimants) = claims.get_mut(&activity) {
-            claimants.remove(&reference);
+            claimants.retain(|claimant| *claimant != reference);
             if claimants.is_empty() {
                 claims.remove(&activity);
             }
@@ -45,13 +51,7 @@ impl Claims {
 
     /// The definitions that have claimed an activity.
     pub(crate) fn of(&self, activity: ActivityId) -> Vec<ObjectRef<ActivityDefinition>> {
-        let claims = self.lock();
-        claims
-            .get(&activity)
-            .into_iter()
-            .flatten()
-            .cloned()
-            .collect()
+        self.lock().get(&activity).cloned().unwrap_or_default()
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<ActivityId, Claimants>> {
@@ -59,6 +59,11 @@ impl Claims {
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Namespace and name, without the version that an object had once.
+fn reference(object: &ActivityDefinition) -> ObjectRef<ActivityDefinition> {
+    ObjectRef::new(&object.name_any()).within(&object.namespace().unwrap_or_default())
 }
 
 #[cfg(test)]

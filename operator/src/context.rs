@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use crds::{ActivityDefinition, MaintenanceWindow};
+use k8s_openapi::api::core::v1::ObjectReference;
 use kube::Client;
-use kube::runtime::events::Recorder;
+use kube::runtime::events::{Event, EventType, Recorder, Reporter};
 use kube::runtime::reflector;
 use store::Store;
 use temporal::Temporal;
@@ -26,8 +27,8 @@ pub struct Context {
     pub store: Store,
     /// Whether this replica may write.
     pub leadership: Leadership,
-    /// Publishes Kubernetes Events.
-    pub recorder: Recorder,
+    /// Publishes Events that tell of trouble, and counts where the same is told again.
+    pub troubles: Recorder,
     /// The metrics.
     pub metrics: OperatorMetrics,
     /// Every definition that is watched, as of the last event.
@@ -53,6 +54,22 @@ impl Context {
     pub(crate) fn watches(&self, namespace: &str) -> bool {
         let watched = self.watched.as_deref();
         watched.is_none_or(|watched| watched == namespace)
+    }
+
+    /// Publishes an Event. That all is well is told once, and is not worth remembering for minutes:
+    /// with ten thousand definitions that would be a sixth of the memory.
+    pub(crate) async fn publish(
+        &self,
+        event: &Event,
+        regarding: &ObjectReference,
+    ) -> Result<(), kube::Error> {
+        match event.type_ {
+            EventType::Normal => {
+                let recorder = Recorder::new(self.client.clone(), Reporter::from(crate::PROGRAM));
+                recorder.publish(event, regarding).await
+            }
+            EventType::Warning => self.troubles.publish(event, regarding).await,
+        }
     }
 
     /// The API server, for everything that is watched of a kind.

@@ -20,6 +20,9 @@ use crate::{
     Arguments, Context, activity_definition, audit_loop, event_type, maintenance_window, resync,
 };
 
+/// Where `kubectl apply` keeps the whole object once more.
+const LAST_APPLIED_ANNOTATION: &str = "kubectl.kubernetes.io/last-applied-configuration";
+
 /// How long news of runs is gathered before the definitions are looked at.
 const GATHER_RUNS: Duration = Duration::from_millis(200);
 
@@ -99,8 +102,7 @@ async fn definitions(
         watcher::Config::default(),
     )
     .default_backoff()
-    // Half of an object's size, and nothing that is decided on.
-    .modify(|object: &mut ActivityDefinition| object.managed_fields_mut().clear())
+    .modify(slim)
     .reflect(writer)
     .touched_objects()
     .inspect_ok(move |object| noting.claims.note(object))
@@ -124,6 +126,17 @@ async fn definitions(
             future::ready(())
         })
         .await;
+}
+
+/// Leaves out of a definition what nothing is decided on: more than half of its size.
+fn slim(object: &mut ActivityDefinition) {
+    object.metadata.managed_fields = None;
+    if let Some(annotations) = &mut object.metadata.annotations {
+        annotations.remove(LAST_APPLIED_ANNOTATION);
+    }
+    if let Some(status) = &mut object.status {
+        status.conditions.shrink_to_fit();
+    }
 }
 
 async fn event_types(context: &Arc<Context>, arguments: &Arguments, shutdown: &Shutdown) {

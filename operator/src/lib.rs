@@ -203,7 +203,7 @@ fn context_of(
     let (definitions, definitions_writer) = reflector::store();
     let (windows, windows_writer) = reflector::store();
     let context = Context {
-        recorder: Recorder::new(client.clone(), Reporter::from(PROGRAM)),
+        troubles: Recorder::new(client.clone(), Reporter::from(PROGRAM)),
         client,
         watch_client,
         temporal,

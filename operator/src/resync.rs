@@ -259,7 +259,7 @@ async fn announce_sweep(context: &Context, row: &MirrorRow) {
         uid: Some(row.uid.to_string()),
         ..ObjectReference::default()
     };
-    if let Err(error) = context.recorder.publish(&event, &gone).await {
+    if let Err(error) = context.publish(&event, &gone).await {
         tracing::warn!(
             definition = format!("{}/{}", row.namespace, row.name),
             error = runtime::describe(&error),
