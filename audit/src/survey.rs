@@ -22,6 +22,9 @@ use crate::{Auditor, day_of, in_time, judge, taken};
 /// How many definitions are asked about together.
 const ASKED_AT_ONCE: usize = 500;
 
+/// How many such questions are on their way: while one waits for Temporal, another is taken apart.
+const SURVEYS_AT_ONCE: usize = 4;
+
 /// How many definitions are looked at side by side where one has to be looked at alone: for its
 /// Schedule, or for what it reported.
 const SIDE_BY_SIDE: usize = 16;
@@ -44,16 +47,20 @@ impl Auditor {
     /// the steps of one run (`ACTIVITY_TIMEOUT_SECONDS`).
     pub async fn verify_all(&self, surveyed: &[Surveyed], time_limit: Duration) -> Vec<Vec<Check>> {
         let schedules = self.list_schedules(surveyed).await;
-        let mut checks = Vec::with_capacity(surveyed.len());
-        for together in surveyed.chunks(ASKED_AT_ONCE) {
-            let evidence = self.survey(together, &schedules).await;
-            checks.extend(
-                together.iter().zip(&evidence).map(|(one, evidence)| {
-                    judge((&one.definition, one.date), time_limit, evidence)
-                }),
-            );
-        }
-        checks
+        let surveys = surveyed
+            .chunks(ASKED_AT_ONCE)
+            .map(|together| self.survey(together, &schedules));
+        // Collected first: a closure inside the stream would make the future one that can't be
+        // spawned.
+        let surveys: Vec<_> = surveys.collect();
+        let evidence: Vec<Vec<Evidence>> = stream::iter(surveys)
+            .buffered(SURVEYS_AT_ONCE)
+            .collect()
+            .await;
+        let judged = surveyed.iter().zip(evidence.iter().flatten());
+        judged
+            .map(|(one, evidence)| judge((&one.definition, one.date), time_limit, evidence))
+            .collect()
     }
 
     /// Each page of the listing has the time of a call.

@@ -283,7 +283,9 @@ pub struct EventTriggerSpec {
     pub filters: BTreeMap<String, Value>,
 
     /// A CEL expression over `event` and `payload` that must answer true, for example
-    /// payload.seats > 10. An error in it makes the event a dead letter.
+    /// payload.seats > 10. An error in it makes the event a dead letter, and so do loops (all,
+    /// exists, map, filter) inside of each other that could take more than 100 million steps on
+    /// the event.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 4096))]
     pub condition: Option<String>,

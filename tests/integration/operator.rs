@@ -213,6 +213,26 @@ async fn the_second_claimant_of_an_activity_id_is_stalled_and_touches_nothing() 
 }
 
 #[tokio::test]
+async fn a_finalizer_that_somebody_takes_is_put_back() -> Result<()> {
+    let (place, _operator) = place("finalizer").await?;
+    place.create("daily", daily()).await?;
+    place
+        .condition("daily", "Ready", ("True", "Synced"))
+        .await?;
+    let others = json!({"metadata": {"finalizers": ["example.com/other"]}});
+    place.merge("daily", others).await?;
+    testkit::wait::until("both finalizers", PATIENCE, || async {
+        let object = place.definitions.get("daily").await?;
+        let both = ["example.com/other", names::FINALIZER].map(str::to_owned);
+        Ok::<_, kube::Error>(object.metadata.finalizers.as_deref() == Some(&both))
+    })
+    .await?;
+    let none = json!({"metadata": {"finalizers": [names::FINALIZER]}});
+    place.merge("daily", none).await?;
+    Ok(())
+}
+
+#[tokio::test]
 async fn what_is_as_declared_is_not_written_again() -> Result<()> {
     let (place, operator) = place("steady").await?;
     for number in 0..5 {
