@@ -111,7 +111,19 @@ impl Registry {
                     name, kind, help, ..
                 } = described;
                 let before = text.len();
-                text.push_str(&format!("# HELP {name} {help}\n# TYPE {name} {kind}\n"));
+                for part in [
+                    "# HELP ",
+                    &name,
+                    " ",
+                    &help,
+                    "\n# TYPE ",
+                    &name,
+                    " ",
+                    kind,
+                    "\n",
+                ] {
+                    text.push_str(part);
+                }
                 let headed = text.len();
                 source.write(&name, &mut text);
                 if text.len() == headed {

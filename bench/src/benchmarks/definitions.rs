@@ -326,7 +326,7 @@ async fn change_bare(place: &Place, bare: &ScheduleSpec) -> Result<Duration> {
     let earlier = digest(place, activity).await?;
     let began = Instant::now();
     place.temporal.replace_schedule(bare).await?;
-    until_changed(place, activity, &earlier).await?;
+    until_changed(place, activity, earlier.as_deref()).await?;
     Ok(began.elapsed())
 }
 
@@ -341,7 +341,7 @@ async fn change_one(place: &Place, number: usize) -> Result<Duration> {
         .definitions
         .patch(&name, &PatchParams::default(), &Patch::Merge(patch))
         .await?;
-    until_changed(place, activity, &earlier).await?;
+    until_changed(place, activity, earlier.as_deref()).await?;
     Ok(began.elapsed())
 }
 
@@ -350,13 +350,9 @@ async fn digest(place: &Place, activity: ActivityId) -> Result<Option<String>> {
     Ok(observed.and_then(|schedule| schedule.digest))
 }
 
-async fn until_changed(
-    place: &Place,
-    activity: ActivityId,
-    earlier: &Option<String>,
-) -> Result<()> {
+async fn until_changed(place: &Place, activity: ActivityId, earlier: Option<&str>) -> Result<()> {
     let began = Instant::now();
-    while digest(place, activity).await? == *earlier {
+    while digest(place, activity).await?.as_deref() == earlier {
         anyhow::ensure!(began.elapsed() < PATIENCE, "{activity} is not updated");
         // Each look is a query that Temporal answers by the Schedule's workflow.
         tokio::time::sleep(LOOK_EVERY).await;

@@ -166,6 +166,7 @@ async fn clean_up(context: &Context, object: &ActivityDefinition) -> Result<Acti
 
 /// A predicate that turns when somebody takes our finalizer from a definition that has been dealt
 /// with. That we put it on is no reason to look again.
+#[expect(clippy::unnecessary_wraps, reason = "a predicate of kube's")]
 pub(crate) fn lost_finalizer(object: &ActivityDefinition) -> Option<u64> {
     let is_guarded = object.finalizers().iter().any(|name| name == FINALIZER);
     Some((object.status.is_some() && !is_guarded).into())
