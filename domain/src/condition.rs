@@ -53,6 +53,9 @@ pub enum InvalidCondition {
     /// Refers to a variable that does not exist.
     #[error("condition: unknown name \"{0}\"; an expression sees \"payload\" and \"event\"")]
     UnknownVariable(String),
+    /// Loops over what it lists itself for too long.
+    #[error("condition: {0}")]
+    TooCostly(String),
     /// Can never answer true or false.
     #[error("condition: answers {0} instead of true or false")]
     NotBoolean(String),
@@ -108,14 +111,7 @@ impl CelCondition {
     /// Whether the event satisfies the condition. An error is the reason why it can't be told,
     /// such as a key that the payload lacks; it is never to be taken for `false`.
     pub fn evaluate(&self, event: &Event) -> Result<bool, String> {
-        let steps = self.shape.steps(&event.payload);
-        if steps > MAXIMUM_STEPS {
-            return Err(format!(
-                "{} loops inside of each other may take {steps} steps on this payload; at most \
-                 {MAXIMUM_STEPS} are taken",
-                self.shape.loops
-            ));
-        }
+        self.check_steps(&event.payload)?;
         let mut context = Context::default();
         let about = json!({
             "event_id": event.event_id,
@@ -142,10 +138,21 @@ impl CelCondition {
         &self.source
     }
 
-    fn check_constant(&self) -> Result<(), InvalidCondition> {
-        if self.shape.steps(&serde_json::Value::Null) > MAXIMUM_STEPS {
-            return Err(InvalidCondition::NotBoolean("a constant".to_owned()));
+    fn check_steps(&self, payload: &serde_json::Value) -> Result<(), String> {
+        let steps = self.shape.steps(payload);
+        if steps > MAXIMUM_STEPS {
+            return Err(format!(
+                "{} loops inside of each other may take {steps} steps; at most {MAXIMUM_STEPS} are \
+                 taken",
+                self.shape.loops
+            ));
         }
+        Ok(())
+    }
+
+    fn check_constant(&self) -> Result<(), InvalidCondition> {
+        self.check_steps(&serde_json::Value::Null)
+            .map_err(InvalidCondition::TooCostly)?;
         match Value::resolve(&self.expression, &Context::default()) {
             Ok(Value::Bool(_)) => Ok(()),
             Ok(other) => Err(InvalidCondition::NotBoolean(format!("{other:?}"))),
@@ -256,6 +263,13 @@ mod tests {
         let refused = evaluate(cubic, json!({"a": many})).unwrap_err();
         assert!(refused.contains("steps"), "{refused}");
         assert_eq!(evaluate(cubic, json!({"a": [1, 2, 3]})), Ok(true));
+        let list = format!("[{}1]", "1,".repeat(500));
+        let constant = format!("{list}.all(x, {list}.all(y, {list}.all(z, x + y + z > 0)))");
+        let refused = CelCondition::compile(&constant).unwrap_err();
+        assert!(
+            matches!(refused, InvalidCondition::TooCostly(_)),
+            "{refused}"
+        );
         let linear = "payload.a.all(x, x > 0)";
         assert_eq!(evaluate(linear, json!({"a": many})), Ok(true));
     }
