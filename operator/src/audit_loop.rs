@@ -25,7 +25,7 @@ use store::OwedNote;
 use tokio::sync::mpsc;
 use uuid::Uuid;
 
-use crate::activity_definition::{self, cause, selects};
+use crate::activity_definition::{cause, selects};
 use crate::{Arguments, Context, definition_metrics};
 
 /// How long the audit may be silent before that counts as a time in which no operator was there.
@@ -248,13 +248,7 @@ async fn publish(context: &Context, object: &ActivityDefinition, (reason, note):
         secondary: None,
     };
     let reference = object.object_ref(&());
-    if let Err(error) = context.publish(&event, &reference).await {
-        tracing::warn!(
-            definition = activity_definition::describe(object),
-            error = runtime::describe(&error),
-            "unable to publish an Event"
-        );
-    }
+    context.publish(&event, &reference).await;
 }
 
 /// Leaves the progress notes that are owed: a window left runs out, and the schedule is healthy

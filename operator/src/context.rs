@@ -56,19 +56,25 @@ impl Context {
         watched.is_none_or(|watched| watched == namespace)
     }
 
-    /// Publishes an Event. That all is well is told once, and is not worth remembering for minutes:
-    /// with ten thousand definitions that would be a sixth of the memory.
-    pub(crate) async fn publish(
-        &self,
-        event: &Event,
-        regarding: &ObjectReference,
-    ) -> Result<(), kube::Error> {
-        match event.type_ {
+    /// Publishes an Event, or logs why it can't be: nothing depends on it. That all is well is told
+    /// once, and is not worth remembering for minutes: with ten thousand definitions that would be a
+    /// sixth of the memory.
+    pub(crate) async fn publish(&self, event: &Event, regarding: &ObjectReference) {
+        let published = match event.type_ {
             EventType::Normal => {
                 let recorder = Recorder::new(self.client.clone(), Reporter::from(crate::PROGRAM));
                 recorder.publish(event, regarding).await
             }
             EventType::Warning => self.troubles.publish(event, regarding).await,
+        };
+        if let Err(error) = published {
+            let namespace = regarding.namespace.as_deref().unwrap_or_default();
+            let name = regarding.name.as_deref().unwrap_or_default();
+            tracing::warn!(
+                definition = format!("{namespace}/{name}"),
+                error = runtime::describe(&error),
+                "unable to publish an Event"
+            );
         }
     }
 

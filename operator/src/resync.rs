@@ -259,11 +259,5 @@ async fn announce_sweep(context: &Context, row: &MirrorRow) {
         uid: Some(row.uid.to_string()),
         ..ObjectReference::default()
     };
-    if let Err(error) = context.publish(&event, &gone).await {
-        tracing::warn!(
-            definition = format!("{}/{}", row.namespace, row.name),
-            error = runtime::describe(&error),
-            "unable to publish an Event"
-        );
-    }
+    context.publish(&event, &gone).await;
 }

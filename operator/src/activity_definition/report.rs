@@ -196,11 +196,5 @@ async fn publish(context: &Context, object: &ActivityDefinition, condition: &Con
         action: condition.type_.clone(),
         secondary: None,
     };
-    if let Err(error) = context.publish(&event, &object.object_ref(&())).await {
-        tracing::warn!(
-            definition = super::describe(object),
-            error = runtime::describe(&error),
-            "unable to publish an Event"
-        );
-    }
+    context.publish(&event, &object.object_ref(&())).await;
 }
