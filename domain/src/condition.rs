@@ -66,7 +66,7 @@ pub enum InvalidCondition {
 pub struct CelCondition {
     source: String,
     expression: Arc<IdedExpr>,
-    shape: Shape,
+    shape: Arc<Shape>,
 }
 
 impl PartialEq for CelCondition {
@@ -100,7 +100,7 @@ impl CelCondition {
         let condition = Self {
             source: source.to_owned(),
             expression: Arc::new(expression),
-            shape,
+            shape: Arc::new(shape),
         };
         if constant {
             condition.check_constant()?;

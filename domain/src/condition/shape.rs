@@ -40,6 +40,10 @@ impl Shape {
     /// as the expression adds them together, and what it lists itself; nothing else repeats
     /// anything.
     pub(super) fn steps(&self, payload: &Value) -> usize {
+        if self.loops == 0 {
+            // Nothing depends on the payload then, and most conditions are like that.
+            return self.nodes;
+        }
         let longest = values(payload).saturating_mul(self.additions + 1);
         longest
             .saturating_add(self.listed)
