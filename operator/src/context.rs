@@ -17,10 +17,8 @@ use crate::metrics::OperatorMetrics;
 
 /// Connections, caches and settings, shared by all reconciles.
 pub struct Context {
-    /// The API server, for calls: what it does not answer soon is given up.
+    /// The API server: a call that it does not answer soon is given up, a watch may wait.
     pub client: Client,
-    /// The API server, for watches.
-    pub watch_client: Client,
     /// Temporal.
     pub temporal: Temporal,
     /// Postgres.

@@ -97,16 +97,13 @@ async fn definitions(
         .combine(activity_definition::lost_finalizer);
     let reader = writer.as_reader();
     let noting = Arc::clone(context);
-    let stream = watcher(
-        api(&context.watch_client, arguments),
-        watcher::Config::default(),
-    )
-    .default_backoff()
-    .modify(slim)
-    .reflect(writer)
-    .touched_objects()
-    .inspect_ok(move |object| noting.claims.note(object))
-    .predicate_filter(changes, kube::runtime::PredicateConfig::default());
+    let stream = watcher(api(&context.client, arguments), watcher::Config::default())
+        .default_backoff()
+        .modify(slim)
+        .reflect(writer)
+        .touched_objects()
+        .inspect_ok(move |object| noting.claims.note(object))
+        .predicate_filter(changes, kube::runtime::PredicateConfig::default());
     let woken = stream::unfold(woken, |mut woken| async move {
         let object = woken.recv().await?;
         Some((object, woken))
@@ -142,7 +139,7 @@ fn slim(object: &mut ActivityDefinition) {
 async fn event_types(context: &Arc<Context>, arguments: &Arguments, shutdown: &Shutdown) {
     let stopping = shutdown.clone();
     Controller::new(
-        api::<EventType>(&context.watch_client, arguments),
+        api::<EventType>(&context.client, arguments),
         watcher::Config::default(),
     )
     .with_config(Config::default().concurrency(4))
@@ -162,7 +159,7 @@ async fn event_types(context: &Arc<Context>, arguments: &Arguments, shutdown: &S
 async fn window_statuses(context: &Arc<Context>, arguments: &Arguments, shutdown: &Shutdown) {
     let stopping = shutdown.clone();
     Controller::new(
-        api::<MaintenanceWindow>(&context.watch_client, arguments),
+        api::<MaintenanceWindow>(&context.client, arguments),
         watcher::Config::default(),
     )
     .with_config(Config::default().concurrency(4))
@@ -198,14 +195,11 @@ fn maintenance_windows(
     writer: reflector::store::Writer<MaintenanceWindow>,
     arguments: &Arguments,
 ) -> impl Stream<Item = Option<MaintenanceWindow>> + use<> {
-    watcher(
-        api(&context.watch_client, arguments),
-        watcher::Config::default(),
-    )
-    .default_backoff()
-    .reflect(writer)
-    .touched_objects()
-    .map(Result::ok)
+    watcher(api(&context.client, arguments), watcher::Config::default())
+        .default_backoff()
+        .reflect(writer)
+        .touched_objects()
+        .map(Result::ok)
 }
 
 /// Wakes the definitions that a window selects or may have selected before it changed: every one

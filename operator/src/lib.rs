@@ -8,7 +8,7 @@ mod admission;
 mod arguments;
 mod audit_loop;
 mod claims;
-mod clients;
+mod client;
 mod condition;
 mod context;
 mod controllers;
@@ -39,7 +39,6 @@ use store::Store;
 use temporal::Temporal;
 
 use crate::claims::Claims;
-use crate::clients::Clients;
 use crate::controllers::Caches;
 use crate::distrust::Distrusted;
 use crate::leader::{Elector, Leadership};
@@ -76,13 +75,13 @@ pub async fn run(mut arguments: Arguments) -> anyhow::Result<()> {
     let metrics = Metrics::new(PROGRAM, env!("CARGO_PKG_VERSION"))?;
     let operator_metrics = OperatorMetrics::register(metrics.registry())?;
     let store = Store::new(arguments.postgres.pool(PROGRAM)?);
-    let Clients { calls, watches } = Clients::infer().await?;
+    let client = client::infer().await?;
     let identity = runtime::temporal::identity(PROGRAM);
 
     let reached = Arc::new(OnceLock::new());
     let readiness = Readiness::new(
         vec![
-            kubernetes_probe(calls.clone()),
+            kubernetes_probe(client.clone()),
             postgres_probe(store.clone()),
             temporal_probe(Arc::clone(&reached)),
         ],
@@ -93,12 +92,11 @@ pub async fn run(mut arguments: Arguments) -> anyhow::Result<()> {
     let metrics = metrics.serve(&arguments.metrics, shutdown.clone()).await?;
 
     let expiry = operator_metrics.webhook_certificate_expiry.clone();
-    let webhook = admission::run(calls.clone(), &arguments, expiry, &shutdown);
+    let webhook = admission::run(client.clone(), &arguments, expiry, &shutdown);
     let work = work(Work {
         arguments: &arguments,
         shutdown: &shutdown,
-        client: calls,
-        watch_client: watches,
+        client,
         store,
         identity,
         reached,
@@ -122,7 +120,6 @@ struct Work<'run> {
     arguments: &'run Arguments,
     shutdown: &'run Shutdown,
     client: Client,
-    watch_client: Client,
     store: Store,
     identity: String,
     /// Takes the connection to Temporal for the probe.
@@ -135,7 +132,6 @@ async fn work(work: Work<'_>) -> anyhow::Result<()> {
         arguments,
         shutdown,
         client,
-        watch_client,
         store,
         identity,
         reached,
@@ -164,7 +160,7 @@ async fn work(work: Work<'_>) -> anyhow::Result<()> {
     metrics.leader.set(1);
     let (context, caches) = context_of(
         arguments,
-        (client, watch_client),
+        client,
         temporal,
         store,
         elector.leadership(),
@@ -192,7 +188,7 @@ async fn work(work: Work<'_>) -> anyhow::Result<()> {
 
 fn context_of(
     arguments: &Arguments,
-    (client, watch_client): (Client, Client),
+    client: Client,
     temporal: Temporal,
     store: Store,
     leadership: Leadership,
@@ -205,7 +201,6 @@ fn context_of(
     let context = Context {
         troubles: Recorder::new(client.clone(), Reporter::from(PROGRAM)),
         client,
-        watch_client,
         temporal,
         store,
         leadership,
