@@ -8,7 +8,7 @@ use domain::{ActivityId, Definition, InvalidDefinition, TaskSink};
 use store::MirrorRow;
 
 /// How long one try of filing the tasks may take.
-pub(crate) const TASKS_TIMEOUT: Duration = Duration::from_mins(1);
+pub(crate) const TASKS_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// The definition in a mirror row.
 pub(crate) fn definition(row: &MirrorRow) -> Result<Definition, InvalidDefinition> {
@@ -110,7 +110,7 @@ mod tests {
             reports,
             [("hub", "stateHub", 30), ("file", "workingMemory", 5)]
         );
-        assert_eq!(plan.tasks_seconds, Some(60));
+        assert_eq!(plan.tasks_seconds, Some(30));
     }
 
     #[test]
