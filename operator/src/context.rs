@@ -14,6 +14,7 @@ use crate::claims::Claims;
 use crate::distrust::Distrusted;
 use crate::leader::Leadership;
 use crate::metrics::OperatorMetrics;
+use crate::unseen::Unseen;
 
 /// Connections, caches and settings, shared by all reconciles.
 pub struct Context {
@@ -39,6 +40,8 @@ pub struct Context {
     pub watched: Option<String>,
     /// The activities whose Schedule did not fire although it looked as declared.
     pub(crate) distrusted: Distrusted,
+    /// What we wrote and the watch has not shown yet.
+    pub(crate) unseen: Unseen,
     /// Where progress notes go; `None` when no State Hub is set.
     pub state_hub: Option<audit::StateHub>,
     /// The last request by annotation for which everything was compared and swept.

@@ -102,7 +102,10 @@ async fn definitions(
         .modify(slim)
         .reflect(writer)
         .touched_objects()
-        .inspect_ok(move |object| noting.claims.note(object))
+        .inspect_ok(move |object| {
+            noting.claims.note(object);
+            noting.unseen.saw(object);
+        })
         .predicate_filter(changes, kube::runtime::PredicateConfig::default());
     let woken = stream::unfold(woken, |mut woken| async move {
         let object = woken.recv().await?;

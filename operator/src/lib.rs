@@ -20,6 +20,7 @@ mod leader;
 mod maintenance_window;
 mod metrics;
 mod resync;
+mod unseen;
 
 pub use arguments::Arguments;
 pub use context::Context;
@@ -43,6 +44,7 @@ use crate::controllers::Caches;
 use crate::distrust::Distrusted;
 use crate::leader::{Elector, Leadership};
 use crate::metrics::OperatorMetrics;
+use crate::unseen::Unseen;
 
 const PROGRAM: &str = "actcore-operator";
 
@@ -210,6 +212,7 @@ fn context_of(
         windows,
         watched: arguments.watch_namespace.clone(),
         distrusted: Distrusted::default(),
+        unseen: Unseen::default(),
         state_hub: state_hub.map(audit::StateHub::new).transpose()?,
         swept_for: tokio::sync::Mutex::default(),
         time_limit: arguments.time_limit(),

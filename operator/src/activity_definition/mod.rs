@@ -44,9 +44,8 @@ pub(crate) async fn reconcile(
     let namespace = object.namespace().unwrap_or_default();
     let definitions: Api<ActivityDefinition> = Api::namespaced(context.client.clone(), &namespace);
     let reconciling = async {
-        let (object, is_newest) = match guard(&definitions, &object).await? {
-            Some(guarded) => (Arc::new(guarded), true),
-            None => (object, false),
+        let Some((object, is_newest)) = newest(&context, &definitions, object).await? else {
+            return Ok(Action::await_change());
         };
         finalizer(&definitions, FINALIZER, object, |event| async {
             match event {
@@ -65,6 +64,44 @@ pub(crate) async fn reconcile(
         .unwrap_or(deadline);
     timer.observe_duration();
     action
+}
+
+/// The object, and whether it came from the API server a moment ago: where the watch is known to be
+/// behind it is read anew, and where our finalizer is missing that is put on. `None` when it is gone.
+async fn newest(
+    context: &Context,
+    definitions: &Api<ActivityDefinition>,
+    mut object: Arc<ActivityDefinition>,
+) -> Result<Option<(Arc<ActivityDefinition>, bool)>, Error> {
+    let is_old = context.unseen.is_ahead_of(&object);
+    if is_old {
+        match read(definitions, &object).await? {
+            Some(newest) => object = Arc::new(newest),
+            None => return Ok(None),
+        }
+    }
+    Ok(Some(match guard(definitions, &object).await? {
+        Some(guarded) => {
+            context.unseen.wrote(&guarded);
+            (Arc::new(guarded), true)
+        }
+        None => (object, is_old),
+    }))
+}
+
+/// Asks the API server for the same object; `None` when it is gone, or another has its name.
+async fn read(
+    definitions: &Api<ActivityDefinition>,
+    object: &ActivityDefinition,
+) -> Result<Option<ActivityDefinition>, Error> {
+    let now = definitions
+        .get_opt(&object.name_any())
+        .await
+        .map_err(Error::kubernetes(
+            "read the newest version",
+            &describe(object),
+        ))?;
+    Ok(now.filter(|now| now.uid() == object.uid()))
 }
 
 /// Puts our finalizer on a definition that has none, and returns the object as the API server has
@@ -112,11 +149,11 @@ async fn apply(
         Ok(desired) => {
             let plan = plan::plan(&desired, &observed);
             tracing::debug!(definition = describe(object), ?plan, "planned");
-            let may_be_gone = plan.makes_anew(&observed) && !is_newest;
-            if may_be_gone && !is_declared(context, object).await? {
+            let may_be_old = !is_newest && plan.needs_newest(&desired, &observed);
+            if may_be_old && !is_declared(context, object).await? {
                 tracing::info!(
                     definition = describe(object),
-                    "the watch is behind: the definition is gone or going"
+                    "the watch is behind: the definition is gone, going or another by now"
                 );
                 return Ok(Action::await_change());
             }
@@ -126,33 +163,29 @@ async fn apply(
         Err(refusal) => (status::Outcome::Refused(refusal), request::Changes::REFUSED),
     };
     let answer = request::answer(context, object, (changes, &outcome)).await;
-    let is_unanswered = answer.is_none() && request::pending(object).is_some();
+    // What could not be read of the runs is told by nobody again.
+    let is_owed = observed.runs.is_err() || answer.is_none() && request::pending(object).is_some();
     let standing = report::report(context, object, &observed, (&outcome, answer)).await?;
     Ok(match standing {
         Standing::Waiting => Action::requeue(retry_delay(object)),
-        Standing::Ready | Standing::Stalled if is_unanswered => {
-            Action::requeue(retry_delay(object))
-        }
+        Standing::Ready | Standing::Stalled if is_owed => Action::requeue(retry_delay(object)),
         Standing::Ready | Standing::Stalled => observed
             .next_look(&outcome, now)
             .map_or_else(Action::await_change, Action::requeue),
     })
 }
 
-/// Whether the API server itself knows the object, and not as one that is going away. What is made
-/// for an object that is gone would stay for ever: nobody is left whose finalizer would remove it.
+/// Whether the API server itself knows the object with this spec, and not as one that is going away.
+/// What is made for an object that is gone would stay for ever: nobody is left whose finalizer would
+/// remove it. If it is another by now, the watch is about to tell.
 async fn is_declared(context: &Context, object: &ActivityDefinition) -> Result<bool, Error> {
     let namespace = object.namespace().unwrap_or_default();
     let definitions: Api<ActivityDefinition> = Api::namespaced(context.client.clone(), &namespace);
-    let now = definitions
-        .get_opt(&object.name_any())
-        .await
-        .map_err(Error::kubernetes(
-            "read the newest version",
-            &describe(object),
-        ))?;
-    Ok(now
-        .is_some_and(|now| now.uid() == object.uid() && now.metadata.deletion_timestamp.is_none()))
+    let now = read(&definitions, object).await?;
+    Ok(now.is_some_and(|now| {
+        now.metadata.generation == object.metadata.generation
+            && now.metadata.deletion_timestamp.is_none()
+    }))
 }
 
 async fn clean_up(context: &Context, object: &ActivityDefinition) -> Result<Action, Error> {

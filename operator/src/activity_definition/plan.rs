@@ -69,12 +69,19 @@ pub(super) struct Plan {
 }
 
 impl Plan {
-    /// Whether something comes into being that was not there: that must not happen for an object
-    /// that is gone, and the cache may not know yet that it is.
-    pub(super) fn makes_anew(&self, observed: &Observed) -> bool {
-        let has_row = matches!(observed.mirror, Ok(Some(_)));
-        (self.mirror == MirrorStep::Write && !has_row)
-            || matches!(self.schedule, ScheduleStep::Create(_))
+    /// Whether it must not be done on the word of a cache.
+    ///
+    /// What comes into being for an object that is gone stays for ever, and the cache may not know
+    /// yet that it is. What has been carried out of a newer generation is undone by an older one: a
+    /// watch that had to begin anew may have been given a list from before (kubernetes#59848).
+    pub(super) fn needs_newest(&self, desired: &Desired, observed: &Observed) -> bool {
+        let row = observed.mirror.as_ref().ok().and_then(Option::as_ref);
+        let row = row.map(|mirror| &mirror.row);
+        let goes_back = row.is_some_and(|row| {
+            row.uid == desired.mirror.uid && row.generation > desired.mirror.generation
+        });
+        let makes_row = self.mirror == MirrorStep::Write && row.is_none();
+        goes_back || makes_row || matches!(self.schedule, ScheduleStep::Create(_))
     }
 }
 

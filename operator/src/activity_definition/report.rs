@@ -151,14 +151,15 @@ async fn write(
         "status": status,
     });
     let parameters = PatchParams::apply(contracts::names::FIELD_MANAGER).force();
-    definitions
+    let written = definitions
         .patch_status(&object.name_any(), &parameters, &Patch::Apply(patch))
         .await
-        .map(|_| ())
         .map_err(Error::kubernetes(
             "write the status",
             &super::describe(object),
-        ))
+        ))?;
+    context.unseen.wrote(&written);
+    Ok(())
 }
 
 /// Whether a condition says something else than before. A first "false" of a condition that is

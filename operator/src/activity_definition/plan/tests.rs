@@ -266,3 +266,21 @@ fn nothing_is_decided_about_what_could_not_be_seen() {
     assert_eq!(plan.mirror, MirrorStep::Unknown);
     assert_eq!(plan.schedule, ScheduleStep::Unknown);
 }
+
+/// A list from before, as an API server gives it whose cache is behind, must not bring back the
+/// spec from before.
+#[test]
+fn what_is_mirrored_of_a_newer_generation_is_not_undone_on_the_word_of_a_cache() {
+    let old = desired(cron(), Maintenance::default());
+    let mut newer = settled(&old);
+    if let Ok(Some(mirror)) = &mut newer.mirror {
+        mirror.row.generation += 1;
+    }
+    assert!(plan(&old, &newer).needs_newest(&old, &newer));
+    if let Ok(Some(mirror)) = &mut newer.mirror {
+        mirror.row.uid = uuid::Uuid::nil();
+    }
+    assert!(!plan(&old, &newer).needs_newest(&old, &newer));
+    let as_declared = settled(&old);
+    assert!(!plan(&old, &as_declared).needs_newest(&old, &as_declared));
+}
