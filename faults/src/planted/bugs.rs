@@ -209,11 +209,19 @@ pub const BUGS: &[Bug] = &[
     Bug {
         name: "every Schedule taken for missing",
         pattern: "what is read is not believed: needless writes",
-        plants: &[Plant {
-            server: Server::Temporal,
-            call: "ListSchedules",
-            slip: Slip::SeesNothing,
-        }],
+        plants: &[
+            Plant {
+                server: Server::Temporal,
+                call: "ListSchedules",
+                slip: Slip::SeesNothing,
+            },
+            // What the list says is not believed before this says so too.
+            Plant {
+                server: Server::Temporal,
+                call: "DescribeSchedule",
+                slip: Slip::SeesNothing,
+            },
+        ],
         plan: "create/operator",
     },
     Bug {
@@ -254,7 +262,7 @@ pub const BUGS: &[Bug] = &[
             call: "patch-activitydefinitions.status",
             slip: Slip::Claims("/status/conditions", Claim::AllIsWell),
         }],
-        plan: "create/operator/temporal:CreateSchedule#1/retryable",
+        plan: "create/operator/temporal:CreateSchedule#1/permanent",
     },
     Bug {
         name: "finalizer never taken off",
@@ -431,7 +439,7 @@ pub const BUGS: &[Bug] = &[
         pattern: "the answer comes before the write",
         plants: &[Plant {
             server: Server::Kubernetes,
-            call: "patch-activitydefinitions",
+            call: "replace-activitydefinitions",
             slip: Slip::Never,
         }],
         plan: "api-update/api",

@@ -93,8 +93,8 @@ pub(super) trait Protocol: Send + Sync + 'static {
         request: Request<Bytes>,
     ) -> impl Future<Output = Result<Response<Body>>> + Send;
 
-    /// The answer of a server that has nothing, for a planted bug.
-    fn nothing(&self) -> Response<Body>;
+    /// The answer of a server that has nothing of what is asked for, for a planted bug.
+    fn nothing(&self, call: &Call) -> Response<Body>;
 
     /// An old answer to a call, from before the plan began, if one is kept.
     fn stale(&self, _request: &Request<Bytes>) -> Option<Response<Body>> {
@@ -217,7 +217,7 @@ async fn carry<P: Protocol>(
     };
     match slip {
         Slip::Never => protocol.pretend(call, request).await,
-        Slip::SeesNothing => Ok(protocol.nothing()),
+        Slip::SeesNothing => Ok(protocol.nothing(call)),
         Slip::Late => {
             let (protocol, late) = (Arc::clone(protocol), request.clone());
             let answer = protocol.pretend(call, request).await;

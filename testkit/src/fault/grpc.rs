@@ -62,29 +62,19 @@ impl Protocol for Grpc {
             // UNAVAILABLE, RESOURCE_EXHAUSTED, INTERNAL
             _ => pick(&["14", "8", "13"], variant),
         };
-        let mut answer = Response::new(exchange::bytes(Bytes::new()));
-        let headers = answer.headers_mut();
-        headers.insert("content-type", HeaderValue::from_static("application/grpc"));
-        headers.insert("grpc-status", HeaderValue::from_static(code));
-        let message = HeaderValue::from_static("the fault proxy says so");
-        headers.insert("grpc-message", message);
-        answer
+        refused(code)
     }
 
     async fn pretend(&self, _: &Call, _: Request<Bytes>) -> Result<Response<Body>> {
-        Ok(self.nothing())
+        Ok(empty())
     }
 
-    fn nothing(&self) -> Response<Body> {
-        let mut trailers = HeaderMap::new();
-        trailers.insert("grpc-status", HeaderValue::from_static("0"));
-        let mut answer = Response::new(WholeBody {
-            bytes: Bytes::from_static(&[0; MESSAGE_HEADER]),
-            trailers: Some(trailers),
-        });
-        let grpc = HeaderValue::from_static("application/grpc");
-        answer.headers_mut().insert("content-type", grpc);
-        exchange::in_full(answer)
+    fn nothing(&self, call: &Call) -> Response<Body> {
+        if call.name.starts_with("List") {
+            return empty();
+        }
+        // NOT_FOUND
+        refused("5")
     }
 
     async fn deliver(
@@ -121,6 +111,30 @@ impl Protocol for Grpc {
             _ => exchange::in_full(whole),
         }
     }
+}
+
+/// A message without any field, and OK.
+fn empty() -> Response<Body> {
+    let mut trailers = HeaderMap::new();
+    trailers.insert("grpc-status", HeaderValue::from_static("0"));
+    let mut answer = Response::new(WholeBody {
+        bytes: Bytes::from_static(&[0; MESSAGE_HEADER]),
+        trailers: Some(trailers),
+    });
+    let grpc = HeaderValue::from_static("application/grpc");
+    answer.headers_mut().insert("content-type", grpc);
+    exchange::in_full(answer)
+}
+
+/// No message, and the number of a status.
+fn refused(code: &'static str) -> Response<Body> {
+    let mut answer = Response::new(exchange::bytes(Bytes::new()));
+    let headers = answer.headers_mut();
+    headers.insert("content-type", HeaderValue::from_static("application/grpc"));
+    headers.insert("grpc-status", HeaderValue::from_static(code));
+    let message = HeaderValue::from_static("the fault proxy says so");
+    headers.insert("grpc-message", message);
+    answer
 }
 
 fn effect(method: &str) -> Effect {

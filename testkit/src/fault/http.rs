@@ -89,7 +89,7 @@ impl Protocol for Http {
         Ok(answer)
     }
 
-    fn nothing(&self) -> Response<Body> {
+    fn nothing(&self, _: &Call) -> Response<Body> {
         let mut answer = refuse(StatusCode::OK, "[]");
         let json = HeaderValue::from_static("application/json");
         answer.headers_mut().insert("content-type", json);

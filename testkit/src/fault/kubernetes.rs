@@ -176,7 +176,7 @@ impl Protocol for Kubernetes {
         }
     }
 
-    fn nothing(&self) -> Response<Body> {
+    fn nothing(&self, _: &Call) -> Response<Body> {
         let mut nothing = answer(json!({
             "kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure",
             "message": "not found", "reason": "NotFound", "code": 404}));
