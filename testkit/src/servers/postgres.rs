@@ -180,8 +180,8 @@ fn serve(
         // The path of a socket may have 107 characters at most; a data folder can be longer.
         .flag("unix_socket_directories", "")
         .flag("max_connections", 300)
+        // What is committed outlives the process, and need not outlive the machine.
         .flag("fsync", "off")
-        .flag("synchronous_commit", "off")
         .flag("full_page_writes", "off")
         // Files in the data folder: nothing stays in /dev/shm after a kill.
         .flag("dynamic_shared_memory_type", "mmap")
