@@ -4,6 +4,7 @@ use anyhow::Result;
 use contracts::names;
 use crds::ActivityDefinition;
 use domain::{ActivityId, DeliveryResult, RunOutcome};
+use futures::future::try_join_all;
 use serde_json::Value;
 
 use super::Leniency;
@@ -71,18 +72,19 @@ async fn unsettled(lane: &Lane) -> Result<Option<String>> {
     Ok((!is_settled).then(|| format!("{waiting} events wait and {in_hand} are in hand")))
 }
 
-/// Whether the status of a definition tells of its run what the ledger does.
+/// Whether the status of a definition tells of its newest run what the ledger does. The newest is
+/// the one that began last, which need not be the one that was asked for last.
 pub(super) async fn compare_status(
     lane: &Lane,
     expected: &Expected,
     object: &ActivityDefinition,
 ) -> Result<Vec<String>> {
     let name = object.metadata.name.clone().unwrap_or_default();
-    let mut runs = expected.runs.iter().rev();
-    let Some(run) = runs.find(|run| run.definition == name && run.completes) else {
-        return Ok(Vec::new());
-    };
-    let Some(row) = lane.store.run(run.run).await? else {
+    let runs = expected.runs.iter();
+    let runs = runs.filter(|run| run.definition == name && run.completes);
+    let rows = try_join_all(runs.map(|run| lane.store.run(run.run))).await?;
+    let newest = rows.into_iter().flatten().max_by_key(|row| row.fired_at);
+    let Some(row) = newest else {
         return Ok(Vec::new());
     };
     let told = object
