@@ -14,6 +14,7 @@ use temporal::Temporal;
 use testkit::fault::FaultyProgram;
 use testkit::{Program, Stack, TestEnvironment};
 
+use crate::clock;
 use crate::schedules::Schedules;
 use crate::statuses::Statuses;
 
@@ -33,6 +34,8 @@ pub enum Cast {
     Api,
     /// All four.
     All,
+    /// All four, each with a clock of its own.
+    Clocks,
 }
 
 impl Cast {
@@ -42,13 +45,15 @@ impl Cast {
             Self::Definitions | Self::Admission => &[Program::Operator],
             Self::Runs => &[Program::Operator, Program::Worker, Program::EventRouter],
             Self::Api => &[Program::Operator, Program::Api],
-            Self::All => &Program::ALL,
+            Self::All | Self::Clocks => &Program::ALL,
         }
     }
 }
 
 /// A place in which plans are run.
 pub struct Lane {
+    /// Which programs these are.
+    pub(crate) cast: Cast,
     /// The programs of the lane.
     pub programs: Vec<FaultyProgram>,
     /// The mirror and the ledger.
@@ -102,7 +107,7 @@ impl Lane {
         let programs = cast
             .programs()
             .iter()
-            .map(|program| FaultyProgram::start(&environment, *program, settings(cast, *program)));
+            .map(|program| start(&environment, cast, *program));
         let programs = try_join_all(programs).await?;
         let schedules = Schedules::new(
             http.clone(),
@@ -110,6 +115,7 @@ impl Lane {
             environment.temporal_namespace(),
         );
         let lane = Self {
+            cast,
             programs,
             statuses: Statuses::follow(definitions.clone(), &store, &schedules),
             schedules,
@@ -147,6 +153,12 @@ impl Lane {
         Ok(())
     }
 
+    /// Puts the clocks of programs so many seconds ahead; only in a lane with clocks.
+    pub(crate) fn put_clocks(&self, programs: &[Program], seconds: i64) -> Result<()> {
+        let mut programs = programs.iter();
+        programs.try_for_each(|program| clock::set(self.environment.folder(), *program, seconds))
+    }
+
     /// Ends the programs.
     pub async fn stop(self) -> Result<()> {
         for program in self.programs {
@@ -154,6 +166,21 @@ impl Lane {
         }
         Ok(())
     }
+}
+
+async fn start(
+    environment: &Arc<TestEnvironment>,
+    cast: Cast,
+    program: Program,
+) -> Result<FaultyProgram> {
+    let mut variables = settings(cast, program).to_vec();
+    let clock = match cast {
+        Cast::Clocks => clock::variables(environment.folder(), program)?,
+        _ => Vec::new(),
+    };
+    let clock = clock.iter().map(|(name, value)| (*name, value.as_str()));
+    variables.extend(clock);
+    FaultyProgram::start(environment, program, &variables).await
 }
 
 /// How often the operator has compared everything since its conductor was armed.

@@ -9,6 +9,7 @@
 
 mod actor;
 pub mod arguments;
+mod clock;
 pub mod definitions;
 pub mod enumerate;
 pub mod expected;

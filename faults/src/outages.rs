@@ -2,9 +2,11 @@
 //! was asked for before, during and after is there in the end, once.
 //!
 //! Nothing here is done on the wire: a server is killed and started again with the data that it
-//! has, or frozen for longer than any lease; so is a program. Two outages are worse: Temporal comes
-//! back with nothing, and Postgres with what it had before.
+//! has, or frozen for longer than any lease; so is a program. The disk of a server is full for a
+//! while, and the clock of a program wrong. Two outages are worse: Temporal comes back with nothing,
+//! and Postgres with what it had before.
 
+mod disk;
 mod servers;
 mod work;
 
@@ -33,6 +35,9 @@ const FROZEN: Duration = Duration::from_secs(9);
 /// How long what is killed stays away before it is started again.
 const AWAY: Duration = Duration::from_secs(3);
 
+/// How wrong a clock goes, in seconds.
+const CLOCK: i64 = 3600;
+
 /// How long a server may take to be back.
 const RETURN: Duration = Duration::from_mins(2);
 
@@ -58,6 +63,12 @@ pub enum Way {
     Emptied,
     /// It comes back with what it had before the work began: Postgres only.
     Restored,
+    /// Its disk is full for as long as what is frozen stays so.
+    Full,
+    /// Its clock is an hour ahead for as long as what is frozen stays so: programs only.
+    Ahead,
+    /// Its clock is an hour behind.
+    Behind,
 }
 
 /// What goes away, and how.
@@ -70,7 +81,8 @@ pub struct Outage {
 }
 
 impl Outage {
-    /// Every outage: of one server, of one program, of two servers, and the two that lose data.
+    /// Every outage: of one server, of one program, of two servers, of all programs as by an upgrade,
+    /// and the two that lose data.
     pub fn all() -> Vec<Self> {
         let outage = |victims: &[Victim], way| Self {
             victims: victims.to_vec(),
@@ -83,8 +95,18 @@ impl Outage {
         }
         for program in Program::ALL {
             let victim = Victim::Program(program);
-            let ways = [Way::Killed, Way::Frozen, Way::Stopped];
+            let ways = [
+                Way::Killed,
+                Way::Frozen,
+                Way::Stopped,
+                Way::Ahead,
+                Way::Behind,
+            ];
             all.extend(ways.map(|way| outage(&[victim], way)));
+        }
+        all.push(outage(&Program::ALL.map(Victim::Program), Way::Stopped));
+        for machine in [Machine::Temporal, Machine::Postgres, Machine::Nats] {
+            all.push(outage(&[Victim::Server(machine)], Way::Full));
         }
         all.push(outage(&[Victim::Server(Machine::Temporal)], Way::Emptied));
         all.push(outage(&[Victim::Server(Machine::Postgres)], Way::Restored));
@@ -95,6 +117,32 @@ impl Outage {
             }
         }
         all
+    }
+
+    /// By how many seconds the clocks of the victims go wrong.
+    const fn clock(&self) -> Option<i64> {
+        match self.way {
+            Way::Ahead => Some(CLOCK),
+            Way::Behind => Some(-CLOCK),
+            _ => None,
+        }
+    }
+
+    fn programs(&self) -> Vec<Program> {
+        let programs = self.victims.iter().filter_map(|victim| match victim {
+            Victim::Server(_) => None,
+            Victim::Program(program) => Some(*program),
+        });
+        programs.collect()
+    }
+
+    /// The server whose disk is full.
+    fn full(&self) -> Option<Machine> {
+        let machine = self.victims.iter().find_map(|victim| match victim {
+            Victim::Server(machine) => Some(*machine),
+            Victim::Program(_) => None,
+        });
+        machine.filter(|_| self.way == Way::Full)
     }
 
     /// Whether data is lost with it.
@@ -113,12 +161,15 @@ impl fmt::Display for Victim {
 }
 
 impl Way {
-    const ALL: [(Self, &'static str); 5] = [
+    const ALL: [(Self, &'static str); 8] = [
         (Self::Killed, "killed"),
         (Self::Frozen, "frozen"),
         (Self::Stopped, "stopped"),
         (Self::Emptied, "emptied"),
         (Self::Restored, "restored"),
+        (Self::Full, "full"),
+        (Self::Ahead, "ahead"),
+        (Self::Behind, "behind"),
     ];
 }
 
@@ -162,10 +213,21 @@ pub async fn run(outages: &[Outage], observer: &Observer) -> Result<Vec<Outcome>
     let mut servers = Servers::new(&stack);
     let mut outcomes = Vec::new();
     let mut spare: Option<Lane> = None;
-    for (number, outage) in outages.iter().enumerate() {
+    // What has a clock of its own has it from the start: those come together, in the end.
+    let mut outages: Vec<&Outage> = outages.iter().collect();
+    outages.sort_by_key(|outage| outage.clock().is_some());
+    for (number, outage) in outages.into_iter().enumerate() {
+        let cast = if outage.clock().is_some() {
+            Cast::Clocks
+        } else {
+            Cast::All
+        };
+        if let Some(other) = spare.take_if(|lane| lane.cast != cast) {
+            other.stop().await?;
+        }
         let lane = match spare.take() {
             Some(lane) => lane,
-            None => ready(&stack, number).await?,
+            None => ready(&stack, cast, number).await?,
         };
         servers.of_lane(&lane);
         let outcome = one(&lane, &mut servers, outage, number).await;
@@ -184,8 +246,8 @@ pub async fn run(outages: &[Outage], observer: &Observer) -> Result<Vec<Outcome>
     Ok(outcomes)
 }
 
-async fn ready(stack: &Stack, number: usize) -> Result<Lane> {
-    let lane = Lane::start(stack, Cast::All, &format!("outage-{number}")).await?;
+async fn ready(stack: &Stack, cast: Cast, number: usize) -> Result<Lane> {
+    let lane = Lane::start(stack, cast, &format!("outage-{number}")).await?;
     crate::trial::warm_up(&lane, &format!("w{number}")).await?;
     Ok(lane)
 }
@@ -230,6 +292,21 @@ async fn carry_out(
     outage: &Outage,
     number: usize,
 ) -> Result<f64> {
+    let Some(machine) = outage.full() else {
+        return work_through(lane, servers, outage, number).await;
+    };
+    servers.on_a_small_disk(machine, lane).await?;
+    let worked = work_through(lane, servers, outage, number).await;
+    servers.off_the_small_disk(machine, lane).await?;
+    worked
+}
+
+async fn work_through(
+    lane: &Lane,
+    servers: &mut Servers,
+    outage: &Outage,
+    number: usize,
+) -> Result<f64> {
     let mut work = Work::prepare(lane, &format!("o{number}")).await?;
     if outage.way == Way::Restored {
         servers.back_up(lane).await?;
@@ -255,6 +332,20 @@ async fn carry_out(
 async fn happen(lane: &Lane, servers: &mut Servers, outage: &Outage) -> Result<Instant> {
     if outage.way == Way::Restored {
         servers.restore(lane).await?;
+        return Ok(Instant::now());
+    }
+    if let Some(machine) = outage.full() {
+        servers.fill(true)?;
+        tokio::time::sleep(FROZEN).await;
+        servers.fill(false)?;
+        servers.revive(machine)?;
+        servers.answers(machine, lane).await?;
+        return Ok(Instant::now());
+    }
+    if let Some(seconds) = outage.clock() {
+        lane.put_clocks(&outage.programs(), seconds)?;
+        tokio::time::sleep(FROZEN).await;
+        lane.put_clocks(&outage.programs(), 0)?;
         return Ok(Instant::now());
     }
     let (begin, end) = match outage.way {
@@ -306,7 +397,7 @@ mod tests {
     #[test]
     fn every_server_and_program_goes_alone_and_every_two_servers_together() {
         let all = Outage::all();
-        assert_eq!(all.len(), 4 * 2 + 4 * 3 + 2 + 6 * 2);
+        assert_eq!(all.len(), 4 * 2 + 4 * 5 + 1 + 3 + 2 + 6 * 2);
         for outage in all {
             assert_eq!(outage.to_string().parse::<Outage>().unwrap(), outage);
         }

@@ -138,7 +138,7 @@ impl Workload {
     pub async fn prepare(self, stage: &mut Stage<'_>) -> Result<()> {
         match self.cast() {
             Cast::Definitions | Cast::Admission => definitions::prepare(self, stage).await?,
-            Cast::Runs | Cast::All => runs::prepare(self, stage).await?,
+            Cast::Runs | Cast::All | Cast::Clocks => runs::prepare(self, stage).await?,
             Cast::Api => api::prepare(self, stage).await?,
         }
         stage.settle().await
@@ -148,7 +148,7 @@ impl Workload {
     pub async fn act(self, stage: &mut Stage<'_>, struck: Program) -> Result<()> {
         match self.cast() {
             Cast::Definitions | Cast::Admission => definitions::act(self, stage).await,
-            Cast::Runs | Cast::All => runs::act(self, stage, struck).await,
+            Cast::Runs | Cast::All | Cast::Clocks => runs::act(self, stage, struck).await,
             Cast::Api => api::act(self, stage).await,
         }
     }

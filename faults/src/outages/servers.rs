@@ -10,6 +10,7 @@ use testkit::wait::{self, Seen};
 use testkit::{Signal, Stack};
 
 use super::RETURN;
+use super::disk::SmallDisk;
 use crate::lane::Lane;
 
 /// A server.
@@ -47,6 +48,8 @@ pub(super) struct Servers {
     /// Those that have been started again, in the place of the stack's own.
     again: BTreeMap<Machine, Process>,
     backup: Option<String>,
+    /// The disk of a server that is to be full.
+    disk: Option<SmallDisk>,
 }
 
 impl Servers {
@@ -56,6 +59,7 @@ impl Servers {
             nats: None,
             again: BTreeMap::new(),
             backup: None,
+            disk: None,
         }
     }
 
@@ -116,6 +120,42 @@ impl Servers {
         let again = self.process(machine)?.start_again()?;
         self.again.insert(machine, again);
         Ok(())
+    }
+
+    /// Puts the data of a server on a disk that can be filled; for that it is started again.
+    pub(super) async fn on_a_small_disk(&mut self, machine: Machine, lane: &Lane) -> Result<()> {
+        self.signal(machine, Signal::KILL).await?;
+        let folder = match machine {
+            Machine::Nats => lane.environment.folder().join("nats"),
+            server => self.stack.folder().join("data").join(server.as_str()),
+        };
+        let log = lane.environment.folder().join("disk.log");
+        self.disk = Some(SmallDisk::mount(folder, log).await?);
+        self.start_again(machine, false)?;
+        self.answers(machine, lane).await
+    }
+
+    /// Takes all the room of the disk that there is, or gives it back.
+    pub(super) fn fill(&self, is_full: bool) -> Result<()> {
+        let disk = self.disk.as_ref().context("there is no small disk")?;
+        if is_full { disk.fill() } else { disk.free() }
+    }
+
+    /// Starts one again if it has ended.
+    pub(super) fn revive(&mut self, machine: Machine) -> Result<()> {
+        if self.process(machine)?.exit_status().is_some() {
+            self.start_again(machine, false)?;
+        }
+        Ok(())
+    }
+
+    /// Puts the data back on the disk of everybody.
+    pub(super) async fn off_the_small_disk(&mut self, machine: Machine, lane: &Lane) -> Result<()> {
+        let disk = self.disk.take().context("there is no small disk")?;
+        self.signal(machine, Signal::KILL).await?;
+        disk.unmount().await?;
+        self.start_again(machine, false)?;
+        self.answers(machine, lane).await
     }
 
     fn temporal_files(&self) -> Result<Vec<PathBuf>> {
