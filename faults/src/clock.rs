@@ -35,6 +35,18 @@ pub(crate) fn set(folder: &Path, program: Program, seconds: i64) -> Result<()> {
         .with_context(|| format!("failed to write {}", file.display()))
 }
 
+/// Makes sure that a process has such a clock: one that was linked in another way would go on
+/// with the true time, and prove nothing.
+pub(crate) fn prove(pid: u32) -> Result<()> {
+    let loaded = std::fs::read_to_string(format!("/proc/{pid}/maps"))
+        .context("failed to read what a program has loaded")?;
+    anyhow::ensure!(
+        loaded.contains(LIBRARY),
+        "process {pid} has not loaded {LIBRARY}: is it linked to the C library statically?"
+    );
+    Ok(())
+}
+
 fn file(folder: &Path, program: Program) -> PathBuf {
     folder.join(format!("clock-{program}"))
 }

@@ -155,8 +155,12 @@ impl Lane {
 
     /// Puts the clocks of programs so many seconds ahead; only in a lane with clocks.
     pub(crate) fn put_clocks(&self, programs: &[Program], seconds: i64) -> Result<()> {
-        let mut programs = programs.iter();
-        programs.try_for_each(|program| clock::set(self.environment.folder(), *program, seconds))
+        for program in programs {
+            let running = self.program(*program)?.running();
+            clock::prove(running.context("the program does not run")?.pid())?;
+            clock::set(self.environment.folder(), *program, seconds)?;
+        }
+        Ok(())
     }
 
     /// Ends the programs.

@@ -335,11 +335,9 @@ async fn happen(lane: &Lane, servers: &mut Servers, outage: &Outage) -> Result<I
         return Ok(Instant::now());
     }
     if let Some(machine) = outage.full() {
-        servers.fill(true)?;
+        servers.fill(machine, lane).await?;
         tokio::time::sleep(FROZEN).await;
-        servers.fill(false)?;
-        servers.revive(machine)?;
-        servers.answers(machine, lane).await?;
+        servers.free(machine, lane).await?;
         return Ok(Instant::now());
     }
     if let Some(seconds) = outage.clock() {

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
+use async_nats::jetstream;
 use testkit::process::Process;
 use testkit::wait::{self, Seen};
 use testkit::{Signal, Stack};
@@ -12,6 +13,9 @@ use testkit::{Signal, Stack};
 use super::RETURN;
 use super::disk::SmallDisk;
 use crate::lane::Lane;
+
+/// A stream and its subject: what takes up room in NATS.
+const FILLER: &str = "filler";
 
 /// A server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -135,18 +139,81 @@ impl Servers {
         self.answers(machine, lane).await
     }
 
-    /// Takes all the room of the disk that there is, or gives it back.
-    pub(super) fn fill(&self, is_full: bool) -> Result<()> {
-        let disk = self.disk.as_ref().context("there is no small disk")?;
-        if is_full { disk.fill() } else { disk.free() }
+    /// Takes all the room of the disk that there is, and has the server notice.
+    pub(super) async fn fill(&self, machine: Machine, lane: &Lane) -> Result<()> {
+        self.disk
+            .as_ref()
+            .context("there is no small disk")?
+            .fill()?;
+        let what = format!("{} to find its disk full", machine.as_str());
+        wait::until(what, RETURN, || async {
+            if self.complains(machine)? {
+                return anyhow::Ok(true);
+            }
+            // What has been set apart before is used up first. That this fails is its purpose.
+            let _ = self.write(machine, lane).await;
+            Ok(false)
+        })
+        .await?;
+        Ok(())
     }
 
-    /// Starts one again if it has ended.
-    pub(super) fn revive(&mut self, machine: Machine) -> Result<()> {
+    /// Gives the room back. What has ended is started again, and NATS, which does without
+    /// JetStream from then on until its liveness probe has it started again, too.
+    pub(super) async fn free(&mut self, machine: Machine, lane: &Lane) -> Result<()> {
+        self.disk
+            .as_ref()
+            .context("there is no small disk")?
+            .free()?;
+        if machine == Machine::Nats {
+            self.signal(machine, Signal::KILL).await?;
+        }
         if self.process(machine)?.exit_status().is_some() {
             self.start_again(machine, false)?;
         }
+        self.answers(machine, lane).await?;
+        // The disk may have been full before the stream was made.
+        if machine == Machine::Nats && lane.jetstream.get_stream(FILLER).await.is_ok() {
+            lane.jetstream.delete_stream(FILLER).await?;
+        }
         Ok(())
+    }
+
+    /// Whether the log says that there is no room.
+    fn complains(&self, machine: Machine) -> Result<bool> {
+        let path = self.process(machine)?.log_path();
+        let log = std::fs::read_to_string(path)
+            .with_context(|| format!("failed to read {}", path.display()))?;
+        let log = log.to_lowercase();
+        let words = ["no space left on device", "disk is full"];
+        Ok(words.iter().any(|words| log.contains(words)))
+    }
+
+    /// Has a server take up room.
+    async fn write(&self, machine: Machine, lane: &Lane) -> Result<()> {
+        match machine {
+            Machine::Postgres => {
+                let steps = [
+                    "create table filler ()",
+                    "drop table filler",
+                    "select pg_switch_wal()",
+                ];
+                self.administer(&steps.map(str::to_owned)).await
+            }
+            Machine::Nats => {
+                let stream = jetstream::stream::Config {
+                    name: FILLER.to_owned(),
+                    ..jetstream::stream::Config::default()
+                };
+                lane.jetstream.get_or_create_stream(stream).await?;
+                let block = vec![0; 512 * 1024];
+                let publishing = lane.jetstream.publish(FILLER, block.into()).await?;
+                publishing.await?;
+                Ok(())
+            }
+            // These write whatever they are asked for.
+            Machine::Kubernetes | Machine::Temporal => Ok(()),
+        }
     }
 
     /// Puts the data back on the disk of everybody.
