@@ -19,6 +19,8 @@ use crate::results;
 pub struct Report {
     /// What became of each plan with faults on the wire.
     pub outcomes: Vec<Outcome>,
+    /// How many of these plans diverged once, and no longer do.
+    pub mended: usize,
     /// What became of each outage.
     pub outages: Vec<Outcome>,
     /// What became of each change of a definition.
@@ -35,6 +37,7 @@ impl Report {
     pub fn read(folder: &Path) -> Result<Self> {
         Ok(Self {
             outcomes: results::outcomes(folder, results::WIRE)?,
+            mended: results::mended(folder, results::WIRE)?,
             outages: results::outcomes(folder, OUTAGES)?,
             operations: results::read(folder, DEFINITIONS)?,
             planted: planted::latest(results::read(folder, PLANTED)?),
@@ -76,6 +79,7 @@ impl Report {
              | plans run | {} |\n\
              | of these, whose call came and was struck | {reached} |\n\
              | divergences | {} |\n\
+             | plans that diverged once, and no longer do | {} |\n\
              | plans that the harness could not finish | {} |\n\
              | converged after: p50 · p99 · max | {} · {} · {} |\n\
              | programs started anew | {restarts} |\n\
@@ -84,6 +88,7 @@ impl Report {
             run.iter().map(|outcome| outcome.took).sum::<f64>() / 3600.0,
             run.len(),
             diverged.len(),
+            self.mended,
             broken.len(),
             percentile(&times, 50),
             percentile(&times, 99),

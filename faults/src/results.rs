@@ -1,7 +1,7 @@
 //! What was found, kept in a folder: a line of JSON for each plan, written as soon as it is known,
 //! so that a run can be broken off and taken up again.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{File, OpenOptions};
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::{Path, PathBuf};
@@ -81,6 +81,21 @@ pub fn outcomes(folder: &Path, name: &str) -> Result<Vec<Outcome>> {
     Ok(latest.into_values().collect())
 }
 
+/// How many plans of a file diverged once and do so no longer.
+pub fn mended(folder: &Path, name: &str) -> Result<usize> {
+    let all = read::<Outcome>(folder, name)?;
+    let diverged: BTreeSet<&str> = all
+        .iter()
+        .filter(|outcome| outcome.verdict == Verdict::Diverged)
+        .map(|outcome| outcome.plan.as_str())
+        .collect();
+    let latest = outcomes(folder, name)?;
+    let mended = latest.iter().filter(|outcome| {
+        outcome.verdict == Verdict::Converged && diverged.contains(outcome.plan.as_str())
+    });
+    Ok(mended.count())
+}
+
 /// Whether a plan with this outcome needs no further run.
 pub const fn is_settled(verdict: Verdict) -> bool {
     matches!(verdict, Verdict::Converged | Verdict::NotReached)
@@ -119,6 +134,7 @@ mod tests {
         let outcomes = outcomes(folder.path(), WIRE).unwrap();
         assert_eq!(outcomes.len(), 2);
         assert!(outcomes.iter().all(|outcome| is_settled(outcome.verdict)));
+        assert_eq!(mended(folder.path(), WIRE).unwrap(), 1);
         assert!(read::<Outcome>(folder.path(), "other").unwrap().is_empty());
     }
 }

@@ -44,7 +44,7 @@ impl SmallDisk {
     pub(super) fn fill(&self) -> Result<()> {
         let path = self.folder.join(FILLER);
         let mut filler = File::create(&path).context("failed to make a filler")?;
-        let block = [0_u8; 64 * 1024];
+        let block = vec![0; 64 * 1024];
         loop {
             match filler.write_all(&block) {
                 Ok(()) => {}
