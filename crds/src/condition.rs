@@ -52,6 +52,8 @@ pub mod reasons {
     pub const RUN_MISSED: &str = "RunMissed";
     /// An expected run is past its grace, and the audit could not decide on it yet.
     pub const RUN_UNDECIDED: &str = "RunUndecided";
+    /// The run that an annotation asks for could not be started yet (an Event only).
+    pub const RUN_NOT_STARTED: &str = "RunNotStarted";
     /// A run ended in Temporal without entering its end; the audit closed its row (an Event only).
     pub const RUN_CLOSED: &str = "RunClosed";
     /// A Schedule and a mirror row that no definition declares were deleted (an Event only).

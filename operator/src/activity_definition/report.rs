@@ -48,8 +48,9 @@ pub(super) async fn report(
 }
 
 /// Starts the run that the annotation asks for, once per request id, and returns the id of the
-/// last request that was carried out. The workflow id makes a repetition harmless. An error is one
-/// that another try may overcome.
+/// last request that was carried out. The workflow id makes a repetition harmless. A start that
+/// failed is owed, even one that Temporal refuses: a refusal may be one of credentials, and nobody
+/// would ask again.
 async fn carry_out_trigger(
     context: &Context,
     object: &ActivityDefinition,
@@ -77,18 +78,22 @@ async fn carry_out_trigger(
             );
             Ok(Some(request_id.clone()))
         }
-        Err(source) if !source.is_permanent() => Err(Error::StartRun {
-            object: super::describe(object),
-            source,
-        }),
-        Err(error) => {
-            tracing::warn!(
-                definition = super::describe(object),
-                request_id,
-                error = runtime::describe(&error),
-                "unable to start the run that the annotation asks for"
-            );
-            Ok(handled)
+        Err(source) => {
+            let event = Event {
+                type_: EventType::Warning,
+                reason: reasons::RUN_NOT_STARTED.to_owned(),
+                note: Some(format!(
+                    "the run {request_id} is not started yet, and will be tried again: {}",
+                    runtime::describe(&source)
+                )),
+                action: "StartRun".to_owned(),
+                secondary: None,
+            };
+            context.publish(&event, &object.object_ref(&())).await;
+            Err(Error::StartRun {
+                object: super::describe(object),
+                source,
+            })
         }
     }
 }
