@@ -13,7 +13,7 @@ use kube::runtime::reflector::{self, ObjectRef};
 use kube::runtime::{Predicate as _, WatchStreamExt as _, predicates, watcher};
 use kube::{Api, Client, ResourceExt};
 use runtime::{Backoff, Shutdown};
-use sqlx::postgres::PgListener;
+use store::Listener;
 use tokio::sync::mpsc;
 
 use crate::{
@@ -25,12 +25,6 @@ const LAST_APPLIED_ANNOTATION: &str = "kubectl.kubernetes.io/last-applied-config
 
 /// How long news of runs is gathered before the definitions are looked at.
 const GATHER_RUNS: Duration = Duration::from_millis(200);
-
-/// How long nothing may come from the ledger before it is asked whether the connection stands.
-const LISTENER_CHECK: Duration = Duration::from_secs(30);
-
-/// How long the answer may take.
-const ANSWER_WITHIN: Duration = Duration::from_secs(10);
 
 /// How long one comparison of everything may take. Reading a hundred thousand rows takes seconds.
 const RESYNC_DEADLINE: Duration = Duration::from_mins(1);
@@ -290,9 +284,8 @@ async fn listen(
     context: &Context,
     wake: &mpsc::Sender<ObjectRef<ActivityDefinition>>,
     backoff: &mut Backoff,
-) -> Result<(), sqlx::Error> {
-    let mut listener = PgListener::connect_with(context.store.pool()).await?;
-    listener.listen(store::RUNS_CHANNEL).await?;
+) -> Result<(), store::Error> {
+    let mut listener = context.store.follow_runs().await?;
     *backoff = Backoff::up_to(Duration::from_secs(30));
     // What happened while nobody listened is in no notification: look at every definition once.
     for object in context.definitions.state() {
@@ -307,33 +300,17 @@ async fn listen(
     }
 }
 
-/// Asks whether the connection of a listener stands: one that has died without a word is as silent
-/// as one on which nothing happens.
-async fn check(listener: &mut PgListener) -> Result<(), sqlx::Error> {
-    let asking = sqlx::query("select 1").execute(&mut *listener);
-    let Ok(answered) = tokio::time::timeout(ANSWER_WITHIN, asking).await else {
-        return Err(sqlx::Error::Io(std::io::ErrorKind::TimedOut.into()));
-    };
-    answered.map(|_| ())
-}
-
 /// Waits for a run to begin or end, and gathers what follows shortly after: a run that begins and
 /// ends at once is one status write.
-async fn changed_runs(listener: &mut PgListener) -> Result<HashSet<ActivityId>, sqlx::Error> {
+async fn changed_runs(listener: &mut Listener) -> Result<HashSet<ActivityId>, store::Error> {
     let mut activities = HashSet::new();
-    let first = loop {
-        match tokio::time::timeout(LISTENER_CHECK, listener.recv()).await {
-            Ok(first) => break first?,
-            Err(_) => check(listener).await?,
-        }
-    };
-    activities.extend(first.payload().parse::<ActivityId>());
+    activities.extend(listener.next().await?.parse::<ActivityId>());
     let gathering = tokio::time::sleep(GATHER_RUNS);
     tokio::pin!(gathering);
     loop {
         tokio::select! {
             () = &mut gathering => return Ok(activities),
-            next = listener.recv() => activities.extend(next?.payload().parse::<ActivityId>()),
+            next = listener.next() => activities.extend(next?.parse::<ActivityId>()),
         }
     }
 }

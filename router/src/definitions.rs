@@ -25,8 +25,7 @@ use std::time::{Duration, Instant};
 
 use routing::Snapshot;
 use runtime::{Backoff, Shutdown, describe};
-use sqlx::postgres::PgListener;
-use store::{DEFINITIONS_CHANNEL, MirrorVersion, SchemaState, Store};
+use store::{MirrorVersion, SchemaState, Store};
 use tokio::sync::{Notify, watch};
 
 use crate::metrics::RouterMetrics;
@@ -207,14 +206,8 @@ impl Keeper {
     }
 
     /// Listens until the connection fails.
-    async fn hear(&self, backoff: &mut Backoff) -> sqlx::Error {
-        let connecting = async {
-            let mut listener = PgListener::connect_with(self.store.pool()).await?;
-            listener.listen(DEFINITIONS_CHANNEL).await?;
-            Ok(listener)
-        };
-        let connected = tokio::time::timeout(READ_TIMEOUT, connecting).await;
-        let mut listener = match connected.unwrap_or(Err(sqlx::Error::PoolTimedOut)) {
+    async fn hear(&self, backoff: &mut Backoff) -> store::Error {
+        let mut listener = match self.store.follow_definitions().await {
             Ok(listener) => listener,
             Err(error) => return error,
         };
@@ -223,7 +216,7 @@ impl Keeper {
             // Also at the beginning and after a lost connection: what changed in between was
             // announced to nobody.
             self.definitions.0.wake.notify_one();
-            if let Err(error) = listener.try_recv().await {
+            if let Err(error) = listener.next().await {
                 return error;
             }
         }

@@ -10,7 +10,7 @@ use crate::bounded::bounded;
 use crate::{Error, Store};
 
 /// The channel on which each change of the mirror is announced (`LISTEN`).
-pub const DEFINITIONS_CHANNEL: &str = "activity_core_definitions";
+pub(crate) const DEFINITIONS_CHANNEL: &str = "activity_core_definitions";
 
 /// One definition in the mirror.
 #[derive(Debug, Clone, PartialEq, FromRow)]

@@ -13,6 +13,7 @@ mod error;
 mod event_type;
 mod expected;
 mod feedback;
+mod listener;
 mod mirror_version;
 mod period;
 mod predecessor;
@@ -22,15 +23,16 @@ mod summary;
 
 pub use audit::{Audited, Entry, OpenRun, OwedNote, Progress};
 pub use day::{ActivityDay, DayRuns, DefinitionSummary, Problem};
-pub use definition::{DEFINITIONS_CHANNEL, MirrorRow, MirrorWrite, MirroredVersion};
+pub use definition::{MirrorRow, MirrorWrite, MirroredVersion};
 pub use delivery::{Delivery, DeliveryEnd};
 pub use error::Error;
 pub use event_type::EventTypeRow;
 pub use expected::{ExpectedCount, ExpectedRun, MadeUp};
 pub use feedback::{Entered, Feedback, NewFeedback};
+pub use listener::Listener;
 pub use mirror_version::MirrorVersion;
 pub use period::{Declared, MirrorState};
-pub use run::{Begun, GivenUp, InstructionUsage, NewRun, PageKey, RUNS_CHANNEL, Run, RunEnd};
+pub use run::{Begun, GivenUp, InstructionUsage, NewRun, PageKey, Run, RunEnd};
 pub use schema::{AppliedMigration, SchemaState};
 pub use summary::{Reported, RunSummary};
 
@@ -53,7 +55,7 @@ impl Store {
         }
     }
 
-    /// The pool, for what no method here does: a listener.
+    /// The pool, for what no method here does; its statements have no deadline.
     pub const fn pool(&self) -> &PgPool {
         self.pool.unbounded()
     }

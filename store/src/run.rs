@@ -116,7 +116,7 @@ pub struct Run {
 
 /// The channel on which each run that begins or ends is announced (`LISTEN`); the payload is the
 /// activity's id.
-pub const RUNS_CHANNEL: &str = "activity_core_runs";
+pub(crate) const RUNS_CHANNEL: &str = "activity_core_runs";
 
 /// A place in the history, to go on from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
