@@ -7,9 +7,10 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use chrono::{TimeDelta, Utc};
 use crds::ActivityDefinition;
-use domain::{ActivityId, Trigger};
+use domain::{ActivityId, RunOutcome, Trigger, TriggerKey};
 use kube::api::{Api, DeleteParams, ObjectMeta, PostParams};
 use serde_json::{Value, json};
+use store::{NewRun, RunEnd};
 use temporal::{Pause, ScheduleAction, ScheduleSpec};
 use testkit::ports::PortChoice;
 use testkit::servers::TemporalOptions;
@@ -22,6 +23,47 @@ use crate::verify::command::Actcore;
 
 fn daily() -> Value {
     json!({"trigger": {"cron": {"expression": "0 9 * * *"}}})
+}
+
+/// The connection is gone just before the run ends: its end is announced to nobody.
+#[tokio::test]
+async fn a_run_that_ends_while_nobody_listens_is_told_of_all_the_same() -> Result<()> {
+    let place = Place::new("listener lost").await?;
+    let _operator = place.environment.start(Program::Operator, []).await?;
+    place.create("daily", daily()).await?;
+    let object = place
+        .condition("daily", "Ready", ("True", "Synced"))
+        .await?;
+    let run = NewRun {
+        activity: object.activity_id().context("no id")?,
+        activity_name: "daily".to_owned(),
+        trigger: TriggerKey::Schedule(Utc::now()),
+        fired_at: Utc::now(),
+        workflow_id: "activity-run".to_owned(),
+        workflow_run_id: "1".to_owned(),
+        trace_id: None,
+    };
+    place.store.begin_run(&run).await?;
+    place
+        .condition("daily", "RunVerified", ("Unknown", "RunInProgress"))
+        .await?;
+
+    let cut = sqlx::query(
+        "select pg_terminate_backend(pid) from pg_stat_activity
+         where datname = current_database() and query ilike 'listen%'",
+    );
+    let cut = cut.execute(place.store.pool()).await?;
+    assert_eq!(cut.rows_affected(), 1, "nobody listened");
+    let end = RunEnd {
+        outcome: RunOutcome::Succeeded,
+        error: None,
+        completed_at: Utc::now(),
+    };
+    place.store.end_run(run.run_id(), &end).await?;
+    place
+        .condition("daily", "RunVerified", ("True", "RunSucceeded"))
+        .await?;
+    Ok(())
 }
 
 #[tokio::test]
