@@ -16,6 +16,7 @@ use runtime::{Backoff, Shutdown};
 use store::Listener;
 use tokio::sync::mpsc;
 
+use crate::window_watch::WindowWatch;
 use crate::{
     Arguments, Context, activity_definition, audit_loop, event_type, maintenance_window, resync,
 };
@@ -191,35 +192,36 @@ fn maintenance_windows(
     context: &Context,
     writer: reflector::store::Writer<MaintenanceWindow>,
     arguments: &Arguments,
-) -> impl Stream<Item = Option<MaintenanceWindow>> + use<> {
+) -> impl Stream<Item = watcher::Result<watcher::Event<MaintenanceWindow>>> + use<> {
     watcher(api(&context.client, arguments), watcher::Config::default())
         .default_backoff()
         .reflect(writer)
-        .touched_objects()
-        .map(Result::ok)
 }
 
 /// Wakes the definitions that a window selects or may have selected before it changed: every one
 /// of its namespace. Windows change seldom.
 async fn watch_windows(
     context: &Context,
-    windows: impl Stream<Item = Option<MaintenanceWindow>>,
+    windows: impl Stream<Item = watcher::Result<watcher::Event<MaintenanceWindow>>>,
     wake: &mpsc::Sender<ObjectRef<ActivityDefinition>>,
     shutdown: &Shutdown,
 ) {
-    let stopping = shutdown.clone();
-    windows
-        .take_until(async move { stopping.begun().await })
-        .for_each(|window| async {
-            let Some(window) = window else { return };
-            let namespace = window.namespace();
-            for object in context.definitions.state() {
-                if object.namespace() == namespace {
-                    send(wake, ObjectRef::from_obj(object.as_ref())).await;
-                }
+    let mut windows = std::pin::pin!(windows);
+    let mut watch = WindowWatch::default();
+    while let Some(Some(event)) = shutdown.or(windows.next()).await {
+        // The watcher begins anew by itself, and the watch for the windows' statuses logs it.
+        let Ok(event) = event else { continue };
+        let touched = watch.touched(&event);
+        if touched.is_empty() {
+            continue;
+        }
+        for object in context.definitions.state() {
+            let namespace = object.namespace();
+            if namespace.is_some_and(|namespace| touched.contains(&namespace)) {
+                send(wake, ObjectRef::from_obj(object.as_ref())).await;
             }
-        })
-        .await;
+        }
+    }
 }
 
 async fn resync_regularly(

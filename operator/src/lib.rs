@@ -21,6 +21,7 @@ mod maintenance_window;
 mod metrics;
 mod resync;
 mod unseen;
+mod window_watch;
 
 pub use arguments::Arguments;
 pub use context::Context;
