@@ -100,7 +100,8 @@ pub(crate) fn bounded<'work, T: 'work>(
     .boxed()
 }
 
-async fn within<T>(work: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
+/// Gives one statement its time.
+pub(crate) async fn within<T>(work: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
     let done = tokio::time::timeout(DEADLINE, work).await;
     done.unwrap_or_else(|_| Err(late()))
 }

@@ -7,15 +7,13 @@ use std::time::Duration;
 use futures::FutureExt as _;
 use sqlx::postgres::PgListener;
 
+use crate::bounded::within;
 use crate::definition::DEFINITIONS_CHANNEL;
 use crate::run::RUNS_CHANNEL;
 use crate::{Error, Store};
 
 /// How long nothing may come before the connection is asked.
 const SILENCE: Duration = Duration::from_secs(30);
-
-/// How long an answer may take.
-const ANSWER_WITHIN: Duration = Duration::from_secs(10);
 
 /// Hears what is announced on a channel from now on, on a connection of its own.
 #[derive(Debug)]
@@ -39,12 +37,13 @@ impl Store {
     async fn listen(&self, channel: &'static str) -> Result<Listener, Error> {
         // On the heap, because sqlx's futures are large.
         let connecting = PgListener::connect_with(self.pool.unbounded()).boxed();
-        let listener = within(channel, connecting).await?;
+        let listener = within(connecting).await.map_err(failed(channel))?;
         let mut listener = Listener {
             listener: Some(listener),
             channel,
         };
-        within(channel, listener.inner().listen(channel).boxed()).await?;
+        let listening = listener.inner().listen(channel).boxed();
+        within(listening).await.map_err(failed(channel))?;
         Ok(listener)
     }
 }
@@ -58,7 +57,7 @@ impl Listener {
             let hearing = self.inner().try_recv().boxed();
             let Ok(heard) = tokio::time::timeout(SILENCE, hearing).await else {
                 let asking = sqlx::query("select 1").execute(self.inner());
-                within(channel, asking).await?;
+                within(asking).await.map_err(failed(channel))?;
                 continue;
             };
             match heard.map_err(failed(channel))? {
@@ -87,17 +86,6 @@ impl Drop for Listener {
         nobody.shutdown_background();
         drop(entered);
     }
-}
-
-/// Does not wait longer than an answer may take.
-async fn within<T>(
-    channel: &'static str,
-    asking: impl Future<Output = Result<T, sqlx::Error>>,
-) -> Result<T, Error> {
-    let answered = tokio::time::timeout(ANSWER_WITHIN, asking).await;
-    let answered =
-        answered.unwrap_or_else(|_| Err(sqlx::Error::Io(std::io::ErrorKind::TimedOut.into())));
-    answered.map_err(failed(channel))
 }
 
 fn failed(channel: &'static str) -> impl FnOnce(sqlx::Error) -> Error {
