@@ -35,9 +35,10 @@ const END: &str = "<!-- to here -->";
 impl Report {
     /// Everything that a folder keeps.
     pub fn read(folder: &Path) -> Result<Self> {
+        let on_the_wire: Vec<Outcome> = results::read(folder, results::WIRE)?;
         Ok(Self {
-            outcomes: results::outcomes(folder, results::WIRE)?,
-            mended: results::mended(folder, results::WIRE)?,
+            mended: results::mended(&on_the_wire),
+            outcomes: results::latest(on_the_wire),
             outages: results::outcomes(folder, OUTAGES)?,
             operations: results::read(folder, DEFINITIONS)?,
             planted: planted::latest(results::read(folder, PLANTED)?),

@@ -1,7 +1,7 @@
 //! What was found, kept in a folder: a line of JSON for each plan, written as soon as it is known,
 //! so that a run can be broken off and taken up again.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions};
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::{Path, PathBuf};
@@ -74,26 +74,34 @@ pub fn read<T: DeserializeOwned>(folder: &Path, name: &str) -> Result<Vec<T>> {
 
 /// The latest outcome of each plan in a file.
 pub fn outcomes(folder: &Path, name: &str) -> Result<Vec<Outcome>> {
-    let mut latest: BTreeMap<String, Outcome> = BTreeMap::new();
-    for outcome in read::<Outcome>(folder, name)? {
-        latest.insert(outcome.plan.clone(), outcome);
-    }
-    Ok(latest.into_values().collect())
+    Ok(latest(read(folder, name)?))
 }
 
-/// How many plans of a file diverged once and do so no longer.
-pub fn mended(folder: &Path, name: &str) -> Result<usize> {
-    let all = read::<Outcome>(folder, name)?;
-    let diverged: BTreeSet<&str> = all
-        .iter()
-        .filter(|outcome| outcome.verdict == Verdict::Diverged)
-        .map(|outcome| outcome.plan.as_str())
-        .collect();
-    let latest = outcomes(folder, name)?;
-    let mended = latest.iter().filter(|outcome| {
-        outcome.verdict == Verdict::Converged && diverged.contains(outcome.plan.as_str())
-    });
-    Ok(mended.count())
+/// The latest outcome of each plan.
+pub fn latest(all: Vec<Outcome>) -> Vec<Outcome> {
+    let mut latest: BTreeMap<String, Outcome> = BTreeMap::new();
+    for outcome in all {
+        latest.insert(outcome.plan.clone(), outcome);
+    }
+    latest.into_values().collect()
+}
+
+/// How many plans diverged once, and converged the last time.
+pub fn mended(all: &[Outcome]) -> usize {
+    let mut plans: BTreeMap<&str, (bool, Verdict)> = BTreeMap::new();
+    for outcome in all {
+        let plan = plans
+            .entry(&outcome.plan)
+            .or_insert((false, outcome.verdict));
+        *plan = (
+            plan.0 || outcome.verdict == Verdict::Diverged,
+            outcome.verdict,
+        );
+    }
+    let mended = plans
+        .values()
+        .filter(|plan| **plan == (true, Verdict::Converged));
+    mended.count()
 }
 
 /// Whether a plan with this outcome needs no further run.
@@ -134,7 +142,8 @@ mod tests {
         let outcomes = outcomes(folder.path(), WIRE).unwrap();
         assert_eq!(outcomes.len(), 2);
         assert!(outcomes.iter().all(|outcome| is_settled(outcome.verdict)));
-        assert_eq!(mended(folder.path(), WIRE).unwrap(), 1);
+        let all: Vec<Outcome> = read(folder.path(), WIRE).unwrap();
+        assert_eq!(mended(&all), 1);
         assert!(read::<Outcome>(folder.path(), "other").unwrap().is_empty());
     }
 }
