@@ -1,23 +1,27 @@
 //! Pulls events from JetStream and has them settled, many at once.
 //!
 //! Only as many events are asked for as there are free places, so none waits unattended for its
-//! turn while its delivery runs out. While something that events need is away, a router takes one
-//! event at most beyond those that it has: they are better left to a replica that can work.
+//! turn while its delivery runs out. While many come, the next ones are asked for before the last of
+//! those before are there. While something that events need is away, a router takes one event at
+//! most beyond those that it has: they are better left to a replica that can work.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use async_nats::connection::State;
 use async_nats::jetstream::consumer::PullConsumer;
-use async_nats::jetstream::consumer::pull::Batch;
 use async_nats::jetstream::{self, AckKind};
-use futures::{FutureExt as _, StreamExt as _};
+use futures::stream::{BoxStream, SelectAll};
+use futures::{FutureExt as _, StreamExt as _, future};
 use runtime::{Backoff, Shutdown, describe};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinSet;
 
 use crate::settle::Settler;
 use crate::streams::{self, Settings};
+
+/// How many requests for events are open at the server at most.
+const REQUESTS: usize = 2;
 
 /// How long a request for events stays open at the server.
 const PULL_EXPIRES: Duration = Duration::from_secs(5);
@@ -51,6 +55,10 @@ enum PullError {
     #[error("NATS took no request within {} s", NATS_TIMEOUT.as_secs())]
     TimedOut,
 }
+
+/// A request for events that is open at the server: each event comes with its place.
+type Request =
+    BoxStream<'static, Result<(jetstream::Message, OwnedSemaphorePermit), async_nats::Error>>;
 
 /// Consumes the stream of events.
 #[derive(Debug)]
@@ -94,14 +102,12 @@ impl Consumption {
             return Ok(());
         };
         tracing::info!("consuming events");
-        while let Some(taken) = self.free_places(places, settling).await {
-            let error = match self.pull(&consumer, taken, settling).await {
-                Ok(()) => {
-                    backoff = Backoff::up_to(LONGEST_PAUSE);
-                    continue;
-                }
-                Err(error) => error,
-            };
+        loop {
+            let mut open = SelectAll::new();
+            let pulling = self.pull(&consumer, &mut open, (places, settling), &mut backoff);
+            let pulled = pulling.await;
+            give_back(&mut open).await;
+            let Err(error) = pulled else { break };
             let pause = backoff.next_delay();
             tracing::warn!(
                 error = describe(&error),
@@ -187,50 +193,56 @@ impl Consumption {
         }
     }
 
-    /// Asks for as many events as there are places taken, and has each settled as it comes.
+    /// Has events settled as they come, until the process is to stop. What is left in `open` has come
+    /// in and was not begun.
     async fn pull(
         &self,
         consumer: &PullConsumer,
-        mut taken: OwnedSemaphorePermit,
-        settling: &mut JoinSet<()>,
+        open: &mut SelectAll<Request>,
+        (places, settling): (&Arc<Semaphore>, &mut JoinSet<()>),
+        backoff: &mut Backoff,
     ) -> Result<(), PullError> {
-        let asking = consumer
-            .batch()
-            .max_messages(taken.num_permits())
-            // No heartbeats: a batch that receives one is never woken again (async-nats 0.51).
-            .expires(PULL_EXPIRES)
-            .messages();
-        let mut batch = tokio::time::timeout(NATS_TIMEOUT, asking)
-            .await
-            .map_err(|_| PullError::TimedOut)?
-            .map_err(PullError::Request)?;
-        let deadline = tokio::time::sleep(PULL_EXPIRES + PULL_GRACE);
-        tokio::pin!(deadline);
         let mut look = tokio::time::interval(LOOK_EVERY);
         loop {
-            tokio::select! {
-                () = self.shutdown.begun() => {
-                    give_back(&mut batch).await;
+            if open.is_empty() {
+                let Some(taken) = self.free_places(places, settling).await else {
                     return Ok(());
-                }
-                event = batch.next() => match event {
-                    None => return Ok(()),
-                    Some(Err(error)) => return Err(PullError::Ended(error)),
-                    Some(Ok(message)) => {
-                        let Some(place) = taken.split(1) else { return Ok(()) };
+                };
+                open.push(ask(consumer, taken).await?);
+            } else if open.len() < REQUESTS
+                && self.settler.can_work()
+                && let Some(taken) = self.many_places(places)
+            {
+                reap(settling);
+                open.push(ask(consumer, taken).await?);
+            }
+            tokio::select! {
+                () = self.shutdown.begun() => return Ok(()),
+                event = open.next() => {
+                    if let Some((message, place)) = event.transpose().map_err(PullError::Ended)? {
                         self.begin(message, place, consumer, settling);
                     }
-                },
+                    *backoff = Backoff::up_to(LONGEST_PAUSE);
+                }
                 _ = look.tick() => {
                     reap(settling);
                     if self.jetstream.client().connection_state() != State::Connected {
                         tracing::warn!("the connection to NATS is lost");
-                        return Ok(());
+                        open.clear();
                     }
                 }
-                () = &mut deadline => return Ok(()),
             }
         }
+    }
+
+    /// Takes all places that are free, if they are a quarter of all or more.
+    fn many_places(&self, places: &Arc<Semaphore>) -> Option<OwnedSemaphorePermit> {
+        let free = places.available_permits();
+        if free < (self.max_in_flight / 4).max(1) {
+            return None;
+        }
+        let free = u32::try_from(free).ok()?;
+        places.clone().try_acquire_many_owned(free).ok()
     }
 
     fn begin(
@@ -242,18 +254,42 @@ impl Consumption {
     ) {
         let settler = self.settler.clone();
         let ack_wait = consumer.cached_info().config.ack_wait;
-        settling.spawn(async move {
+        // On the heap at once: a task is moved several times until it runs, and this one is large.
+        settling.spawn(Box::pin(async move {
             settler.metrics.in_flight.inc();
             settler.settle(message, ack_wait).await;
             settler.metrics.in_flight.dec();
             drop(place);
-        });
+        }));
     }
 }
 
+/// Asks for as many events as there are places taken.
+async fn ask(consumer: &PullConsumer, taken: OwnedSemaphorePermit) -> Result<Request, PullError> {
+    let asking = consumer
+        .batch()
+        .max_messages(taken.num_permits())
+        // No heartbeats: a batch that receives one is never woken again (async-nats 0.51).
+        .expires(PULL_EXPIRES)
+        .messages();
+    let batch = tokio::time::timeout(NATS_TIMEOUT, asking)
+        .await
+        .map_err(|_| PullError::TimedOut)?
+        .map_err(PullError::Request)?;
+    let with_places = batch
+        .take_until(tokio::time::sleep(PULL_EXPIRES + PULL_GRACE))
+        .scan(taken, |taken, event| {
+            future::ready(match event {
+                Ok(message) => taken.split(1).map(|place| Ok((message, place))),
+                Err(error) => Some(Err(error)),
+            })
+        });
+    Ok(with_places.boxed())
+}
+
 /// Hands back what came in and was not begun.
-async fn give_back(batch: &mut Batch) {
-    while let Some(Some(Ok(message))) = batch.next().now_or_never() {
+async fn give_back(open: &mut SelectAll<Request>) {
+    while let Some(Some(Ok((message, _place)))) = open.next().now_or_never() {
         let sending = message.ack_with(AckKind::Nak(None));
         if let Ok(Err(error)) = tokio::time::timeout(NATS_TIMEOUT, sending).await {
             tracing::warn!(

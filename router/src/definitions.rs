@@ -49,11 +49,19 @@ enum Error {
     Index(#[source] tokio::task::JoinError),
 }
 
+/// What has been heard of the mirror.
+#[derive(Debug, Default)]
+struct Heard {
+    /// Every ticket up to this one is served.
+    served: u64,
+    /// For every ticket up to this one the mirror was asked, though maybe in vain.
+    asked: u64,
+    known: Option<Known>,
+}
+
 /// What is known of the mirror.
 #[derive(Debug, Clone)]
 struct Known {
-    /// Every ticket up to this one is served.
-    ticket: u64,
     /// When the question was put whose answer this is.
     asked_at: Instant,
     version: MirrorVersion,
@@ -65,7 +73,7 @@ struct Shared {
     tickets: AtomicU64,
     wake: Notify,
     is_failing: AtomicBool,
-    known: watch::Sender<Option<Known>>,
+    heard: watch::Sender<Heard>,
 }
 
 /// The definitions, as current as they need to be. Cheap to clone.
@@ -79,27 +87,46 @@ impl Definitions {
             tickets: AtomicU64::new(0),
             wake: Notify::new(),
             is_failing: AtomicBool::new(false),
-            known: watch::Sender::new(None),
+            heard: watch::Sender::new(Heard::default()),
         }))
     }
 
     /// A snapshot that is current at some moment after this call. Waits for as long as Postgres
     /// is away: the caller bounds it.
     pub(crate) async fn current(&self) -> Arc<Snapshot> {
+        let ticket = self.ask();
+        self.wait_for(|heard| heard.snapshot(ticket)).await
+    }
+
+    /// The same, but asks once: `None` when Postgres does not answer. Needs no bound.
+    pub(crate) async fn at_once(&self) -> Option<Arc<Snapshot>> {
+        if self.is_failing() {
+            return None;
+        }
+        let ticket = self.ask();
+        self.wait_for(|heard| {
+            let snapshot = heard.snapshot(ticket);
+            (snapshot.is_some() || heard.asked >= ticket).then_some(snapshot)
+        })
+        .await
+    }
+
+    /// Takes a ticket.
+    fn ask(&self) -> u64 {
         let ticket = self.0.tickets.fetch_add(1, Ordering::SeqCst) + 1;
         self.0.wake.notify_one();
-        self.wait_for(ticket).await
+        ticket
     }
 
     /// Waits until the mirror has been read once.
     pub(crate) async fn loaded(&self) {
-        self.wait_for(0).await;
+        self.wait_for(|heard| heard.snapshot(0)).await;
     }
 
     /// How long ago the snapshot was known to be current; `None` before the first read.
     pub(crate) fn age(&self) -> Option<Duration> {
-        let known = self.0.known.borrow();
-        known.as_ref().map(|known| known.asked_at.elapsed())
+        let heard = self.0.heard.borrow();
+        heard.known.as_ref().map(|known| known.asked_at.elapsed())
     }
 
     /// Whether the last look at the mirror failed.
@@ -119,19 +146,37 @@ impl Definitions {
         }
     }
 
-    async fn wait_for(&self, ticket: u64) -> Arc<Snapshot> {
-        let mut known = self.0.known.subscribe();
-        loop {
-            if let Some(known) = known.borrow_and_update().as_ref()
-                && known.ticket >= ticket
-            {
-                return known.snapshot.clone();
+    /// Tells what came of a look, that was for every ticket up to this one.
+    fn answer(&self, ticket: u64, known: Option<Known>) {
+        self.0.is_failing.store(known.is_none(), Ordering::Relaxed);
+        self.0.heard.send_modify(|heard| {
+            heard.asked = ticket;
+            if known.is_some() {
+                heard.served = ticket;
+                heard.known = known;
             }
-            if known.changed().await.is_err() {
+        });
+    }
+
+    async fn wait_for<T>(&self, wanted: impl Fn(&Heard) -> Option<T>) -> T {
+        let mut heard = self.0.heard.subscribe();
+        loop {
+            if let Some(found) = wanted(&heard.borrow_and_update()) {
+                return found;
+            }
+            if heard.changed().await.is_err() {
                 // Can't be: the sender lives as long as `self`.
                 std::future::pending::<()>().await;
             }
         }
+    }
+}
+
+impl Heard {
+    /// The snapshot, if it is younger than a ticket.
+    fn snapshot(&self, ticket: u64) -> Option<Arc<Snapshot>> {
+        let known = self.known.as_ref().filter(|_| self.served >= ticket);
+        known.map(|known| known.snapshot.clone())
     }
 }
 
@@ -152,6 +197,12 @@ impl Keeper {
     /// Looks at the mirror whenever somebody asks, when it has changed, and now and then. Ends
     /// with the process.
     pub(crate) async fn run(&self, shutdown: &Shutdown) {
+        // Dropping the loop is what ends it.
+        shutdown.or(self.keep()).await;
+        self.definitions.answer(u64::MAX, None);
+    }
+
+    async fn keep(&self) {
         let shared = &self.definitions.0;
         let mut backoff = Backoff::up_to(LONGEST_PAUSE);
         loop {
@@ -159,29 +210,27 @@ impl Keeper {
             tokio::task::yield_now().await;
             // Before the question is put, so that its answer is younger than these tickets.
             let ticket = shared.tickets.load(Ordering::SeqCst);
-            let Some(outcome) = shutdown.or(self.look(ticket)).await else {
-                return;
-            };
-            shared.is_failing.store(outcome.is_err(), Ordering::Relaxed);
-            if let Err(error) = outcome {
-                let pause = backoff.next_delay();
-                tracing::warn!(
-                    error = describe(&error),
-                    retry_in_seconds = pause.as_secs(),
-                    "unable to compare the definitions with the mirror; events wait"
-                );
-                // The tickets that could not be served wait for no other occasion.
-                shared.wake.notify_one();
-                if !shutdown.sleep(pause).await {
-                    return;
+            match self.look().await {
+                Ok(known) => {
+                    self.definitions.answer(ticket, Some(known));
+                    backoff = Backoff::up_to(LONGEST_PAUSE);
                 }
-            } else {
-                backoff = Backoff::up_to(LONGEST_PAUSE);
+                Err(error) => {
+                    self.definitions.answer(ticket, None);
+                    let pause = backoff.next_delay();
+                    tracing::warn!(
+                        error = describe(&error),
+                        retry_in_seconds = pause.as_secs(),
+                        "unable to compare the definitions with the mirror; events wait"
+                    );
+                    // The tickets that could not be served wait for no other occasion.
+                    shared.wake.notify_one();
+                    tokio::time::sleep(pause).await;
+                }
             }
             tokio::select! {
                 () = shared.wake.notified() => {}
                 () = tokio::time::sleep(self.refresh) => {}
-                () = shutdown.begun() => return,
             }
         }
     }
@@ -222,19 +271,17 @@ impl Keeper {
         }
     }
 
-    async fn look(&self, ticket: u64) -> Result<(), Error> {
-        let known = self.definitions.0.known.borrow().clone();
+    async fn look(&self) -> Result<Known, Error> {
+        let before = self.definitions.0.heard.borrow().known.clone();
         let asked_at = Instant::now();
-        let looking = self.read(known.as_ref());
+        let looking = self.read(before.as_ref());
         let read = tokio::time::timeout(READ_TIMEOUT, looking).await;
         let (version, snapshot) = read.unwrap_or(Err(Error::TimedOut))?;
-        self.definitions.0.known.send_replace(Some(Known {
-            ticket,
+        Ok(Known {
             asked_at,
             version,
             snapshot,
-        }));
-        Ok(())
+        })
     }
 
     async fn read(&self, known: Option<&Known>) -> Result<(MirrorVersion, Arc<Snapshot>), Error> {

@@ -58,6 +58,13 @@ enum Verdict {
     LetGo(Duration),
 }
 
+/// What is to be done about an event, and what that was decided on.
+#[derive(Debug)]
+struct Plan {
+    snapshot: Arc<Snapshot>,
+    decision: Decision,
+}
+
 /// Settles events.
 #[derive(Debug)]
 pub(crate) struct Settler {
@@ -95,12 +102,12 @@ impl Settler {
                 return;
             }
         };
-        let verdict = tokio::select! {
-            // Most events need nobody's answer, and then no clock has to be set.
-            biased;
-            verdict = self.judge(&message, &origin) => verdict,
-            verdict = self.let_go() => verdict,
-            never = keep_alive(&message, ack_wait) => match never {},
+        let snapshot = self.definitions.at_once().await;
+        let plan = snapshot.map(|snapshot| self.plan(&message, &origin, snapshot));
+        let verdict = match plan {
+            // Most events. They need nobody's answer any more, so no clock is set.
+            Some(plan) if plan.decision.leads_to_nothing() => self.pass(&plan.decision),
+            plan => Box::pin(self.hold(&message, &origin, plan, ack_wait)).await,
         };
         match verdict {
             Verdict::Settled(result) => {
@@ -116,7 +123,7 @@ impl Settler {
                     has_failed = matches!(verdict, Verdict::Retry(_)),
                     "the event will be delivered again"
                 );
-                send(&message, AckKind::Nak(Some(pause))).await;
+                Box::pin(send(&message, AckKind::Nak(Some(pause)))).await;
                 self.metrics.count_event(EventResult::Retry);
             }
         }
@@ -125,9 +132,8 @@ impl Settler {
             .observe(arrived.elapsed().as_secs_f64());
     }
 
-    /// Does everything that the event leads to.
-    async fn judge(&self, message: &jetstream::Message, origin: &Origin) -> Verdict {
-        let snapshot = self.definitions.current().await;
+    /// Decides what the event leads to.
+    fn plan(&self, message: &jetstream::Message, origin: &Origin, snapshot: Arc<Snapshot>) -> Plan {
         let headers = message
             .headers
             .as_ref()
@@ -143,48 +149,75 @@ impl Settler {
             let headline = Named(decision.event.as_ref()).headline();
             self.order.note(origin.place.sequence, headline);
         }
-        let outcomes = if decision.starts.is_empty() {
-            Vec::new()
-        } else {
-            // On the heap: most events start nothing, and need no task with room for it.
-            Box::pin(self.start_all(&decision, origin, &snapshot)).await
+        Plan { snapshot, decision }
+    }
+
+    /// Carries the plan out while the delivery is kept alive, but not for ever.
+    async fn hold(
+        &self,
+        message: &jetstream::Message,
+        origin: &Origin,
+        plan: Option<Plan>,
+        ack_wait: Duration,
+    ) -> Verdict {
+        tokio::select! {
+            verdict = self.carry_out(message, origin, plan) => verdict,
+            verdict = self.let_go() => verdict,
+            never = keep_alive(message, ack_wait) => match never {},
+        }
+    }
+
+    /// Does everything that the event leads to. Without a plan, it waits until one can be made.
+    async fn carry_out(
+        &self,
+        message: &jetstream::Message,
+        origin: &Origin,
+        plan: Option<Plan>,
+    ) -> Verdict {
+        let plan = match plan {
+            Some(plan) => plan,
+            None => self.plan(message, origin, self.definitions.current().await),
         };
-        self.report_starts(&decision, &outcomes, origin);
+        let decision = &plan.decision;
+        if decision.leads_to_nothing() {
+            return self.pass(decision);
+        }
+        let outcomes = self.start_all(&plan, origin).await;
+        self.report_starts(decision, &outcomes, origin);
         if let Some(verdict) = self.not_yet(&outcomes, origin) {
             return verdict;
         }
-        self.report_not_started(&decision);
-        let problems = all_problems(&decision, &outcomes);
+        self.report_not_started(decision);
+        let problems = all_problems(decision, &outcomes);
         if !problems.is_empty() {
-            Box::pin(self.put_aside(message, origin, &problems)).await;
+            self.put_aside(message, origin, &problems).await;
             return Verdict::Settled(EventResult::DeadLetter);
         }
         if outcomes.contains(&StartOutcome::Started) {
             Verdict::Settled(EventResult::Started)
-        } else if outcomes.is_empty() {
-            report_unmatched(&decision);
-            Verdict::Settled(EventResult::Unmatched)
         } else {
             Verdict::Settled(EventResult::Duplicate)
         }
     }
 
+    /// Takes note of an event that leads to nothing.
+    fn pass(&self, decision: &Decision) -> Verdict {
+        self.report_not_started(decision);
+        report_unmatched(decision);
+        Verdict::Settled(EventResult::Unmatched)
+    }
+
     /// Starts every run of the plan, and says what became of each, in the plan's order.
-    async fn start_all(
-        &self,
-        decision: &Decision,
-        origin: &Origin,
-        snapshot: &Arc<Snapshot>,
-    ) -> Vec<StartOutcome> {
-        let event = Named(decision.event.as_ref());
+    async fn start_all(&self, plan: &Plan, origin: &Origin) -> Vec<StartOutcome> {
+        let event = Named(plan.decision.event.as_ref());
         let in_hand = InHand {
             sequence: origin.place.sequence,
             event_type: event.event_type(),
-            snapshot,
+            snapshot: &plan.snapshot,
         };
         // Collected first: a closure inside the stream would make the future one that can't be
         // spawned.
-        let starts = decision.starts.iter();
+        let starts = plan.decision.starts.iter();
         let starting: Vec<_> = starts.map(|planned| self.start(planned, in_hand)).collect();
         stream::iter(starting)
             .buffered(STARTS_AT_ONCE)

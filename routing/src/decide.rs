@@ -127,6 +127,13 @@ pub struct Decision {
     pub warnings: Vec<Problem>,
 }
 
+impl Decision {
+    /// Whether the event only has to be acknowledged.
+    pub const fn leads_to_nothing(&self) -> bool {
+        self.starts.is_empty() && self.problems.is_empty()
+    }
+}
+
 impl fmt::Display for Decision {
     /// One line for each consequence.
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
