@@ -193,14 +193,14 @@ impl Place {
     pub(crate) async fn create(
         &self,
         (prefix, count): (&str, usize),
-        expression: &str,
+        cron: &serde_json::Value,
         concurrency: usize,
     ) -> Result<()> {
         let creating = (0..count).map(|number| async move {
             let object: ActivityDefinition = serde_json::from_value(json!({
                 "apiVersion": "activity-core.io/v1alpha1", "kind": "ActivityDefinition",
                 "metadata": {"name": format!("{prefix}-{number}")},
-                "spec": {"trigger": {"cron": {"expression": expression}}},
+                "spec": {"trigger": {"cron": cron}},
             }))?;
             self.definitions
                 .create(&PostParams::default(), &object)

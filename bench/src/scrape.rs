@@ -2,6 +2,8 @@
 
 use anyhow::Result;
 
+use crate::figures::to_f64;
+
 /// One reading of `/metrics`.
 #[derive(Debug, Clone)]
 pub(crate) struct Scrape {
@@ -43,33 +45,8 @@ impl Scrape {
         })
     }
 
-    /// A quantile of what a histogram counted since `before`: linear inside of a bucket, as
-    /// Prometheus' `histogram_quantile` has it; the highest finite bound when it lies beyond.
-    pub(crate) fn quantile_since(&self, before: &Self, metric: &str, share: f64) -> f64 {
-        let earlier = before.buckets(metric);
-        let buckets = self.buckets(metric).into_iter().map(|(bound, count)| {
-            let same = earlier
-                .iter()
-                .find(|(other, _)| other.total_cmp(&bound).is_eq());
-            (bound, count - same.map_or(0.0, |(_, count)| *count))
-        });
-        let buckets: Vec<(f64, f64)> = buckets.collect();
-        let rank = share * buckets.last().map_or(0.0, |(_, count)| *count);
-        let mut below = (0.0, 0.0);
-        for (bound, count) in buckets {
-            if bound.is_infinite() {
-                break;
-            }
-            if count >= rank && count > below.1 {
-                return below.0 + (bound - below.0) * (rank - below.1) / (count - below.1);
-            }
-            below = (bound, count);
-        }
-        below.0
-    }
-
-    /// The cumulative counts of a histogram by bound, over all of its series.
-    fn buckets(&self, metric: &str) -> Vec<(f64, f64)> {
+    /// A histogram, over all of its series.
+    pub(crate) fn histogram(&self, metric: &str) -> Histogram {
         let mut buckets: Vec<(f64, f64)> = Vec::new();
         for (set, count) in self.series(&format!("{metric}_bucket"), &[]) {
             let bound = set
@@ -88,7 +65,56 @@ impl Scrape {
             }
         }
         buckets.sort_by(|one, other| one.0.total_cmp(&other.0));
-        buckets
+        Histogram { buckets }
+    }
+}
+
+/// How many values were at most so large.
+#[derive(Debug, Clone)]
+pub(crate) struct Histogram {
+    /// By their bounds, in ascending order: the cumulative counts.
+    buckets: Vec<(f64, f64)>,
+}
+
+impl Histogram {
+    /// What was counted since `before`, which is the same histogram earlier.
+    pub(crate) fn since(&self, before: &Self) -> Self {
+        let buckets = self.buckets.iter().map(|(bound, count)| {
+            let same = |(other, _): &&(f64, f64)| other.total_cmp(bound).is_eq();
+            let earlier = before.buckets.iter().find(same);
+            (*bound, count - earlier.map_or(0.0, |(_, count)| *count))
+        });
+        Self {
+            buckets: buckets.collect(),
+        }
+    }
+
+    /// Other values in the same buckets, so that both are known as exactly.
+    pub(crate) fn alike(&self, values: &[f64]) -> Self {
+        let buckets = self.buckets.iter().map(|(bound, _)| {
+            let count = values.iter().filter(|value| *value <= bound).count();
+            (*bound, to_f64(count))
+        });
+        Self {
+            buckets: buckets.collect(),
+        }
+    }
+
+    /// A quantile: linear inside of a bucket, as Prometheus' `histogram_quantile` has it; the
+    /// highest finite bound when it lies beyond.
+    pub(crate) fn quantile(&self, share: f64) -> f64 {
+        let rank = share * self.buckets.last().map_or(0.0, |(_, count)| *count);
+        let mut below = (0.0, 0.0);
+        for &(bound, count) in &self.buckets {
+            if bound.is_infinite() {
+                break;
+            }
+            if count >= rank && count > below.1 {
+                return below.0 + (bound - below.0) * (rank - below.1) / (count - below.1);
+            }
+            below = (bound, count);
+        }
+        below.0
     }
 }
 
@@ -117,7 +143,10 @@ mod tests {
             scrape("t_bucket{le=\"1\"} 100\nt_bucket{le=\"2\"} 100\nt_bucket{le=\"+Inf\"} 100\n");
         let after =
             scrape("t_bucket{le=\"1\"} 100\nt_bucket{le=\"2\"} 110\nt_bucket{le=\"+Inf\"} 110\n");
-        let half = after.quantile_since(&before, "t", 0.5);
+        let since = after.histogram("t").since(&before.histogram("t"));
+        let half = since.quantile(0.5);
         assert!((half - 1.5).abs() < 1e-9, "{half}");
+        let others = since.alike(&[1.1, 1.2, 1.9]).quantile(0.5);
+        assert!((others - half).abs() < 1e-9, "{others}");
     }
 }

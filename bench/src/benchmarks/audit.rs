@@ -8,6 +8,7 @@ use chrono::{DateTime, Utc};
 use domain::ActivityId;
 use domain::audit::WindowCause;
 use kube::api::ListParams;
+use serde_json::json;
 use testkit::{Program, wait};
 use tokio::process::Command;
 
@@ -83,7 +84,11 @@ async fn at(servers: &Servers, name: &str, count: usize) -> Result<(Duration, Du
     let place = servers.place(name).await?;
     let operator = place.start(Program::Operator, &[]).await?;
     place
-        .create(("daily", count), "0 0 * * *", CONCURRENCY)
+        .create(
+            ("daily", count),
+            &json!({"expression": "0 0 * * *"}),
+            CONCURRENCY,
+        )
         .await?;
     wait::until("the definitions to be in force", PATIENCE, || async {
         let in_force: i64 = sqlx::query_scalar("select count(*) from schedule_periods")

@@ -13,9 +13,9 @@ use testkit::{Program, RunningProgram};
 use uuid::Uuid;
 
 use super::Size;
-use crate::figures::{Figure, Limit, quantile, to_f64};
+use crate::figures::{Figure, Limit, to_f64};
 use crate::place::{PATIENCE, Place, Servers};
-use crate::scrape::Scrape;
+use crate::scrape::{Histogram, Scrape};
 
 /// Events in hand at once, ours; calls at once, the peer's.
 const CONCURRENCY: usize = 32;
@@ -24,7 +24,11 @@ const CONCURRENCY: usize = 32;
 const MATCHED: usize = 1000;
 
 /// Unmatched events a round.
-const UNMATCHED: usize = 20_000;
+const UNMATCHED: usize = 100_000;
+
+/// How often the routers' consumer is looked at. A look costs about as much as forty events, and the
+/// peer pays for none; a round takes two seconds or more.
+const LOOK_EVERY: Duration = Duration::from_millis(50);
 
 /// Events a raw consumer fetches at once, as many as a router has in hand by default.
 const BATCH: usize = 256;
@@ -93,22 +97,51 @@ async fn matched(place: &Place, jetstream: &jetstream::Context, size: Size) -> R
     // The first start of a connection costs more than the others, on both sides.
     consumed(jetstream, "order.placed", CONCURRENCY).await?;
     start_raw(place, CONCURRENCY).await?;
-    for _ in 0..size.rounds {
-        let began = Instant::now();
-        let times = start_raw(place, MATCHED).await?;
-        let raw = began.elapsed();
-        let before = scrape(&router).await?;
-        let ours = consumed(jetstream, "order.placed", MATCHED).await?;
-        let after = scrape(&router).await?;
-        rate.round(per_second(MATCHED, ours), per_second(MATCHED, raw));
-        let times = times.iter().map(|time| time.as_secs_f64() * 1000.0);
+    for round in 0..size.rounds {
+        // Who comes first finds a calmer server.
+        let (raw, ours) = if round % 2 == 0 {
+            let raw = raw_starts(place).await?;
+            (raw, matched_events(&router, jetstream).await?)
+        } else {
+            let ours = matched_events(&router, jetstream).await?;
+            (raw_starts(place).await?, ours)
+        };
+        rate.round(
+            per_second(MATCHED, ours.took),
+            per_second(MATCHED, raw.took),
+        );
         tail.round(
-            after.quantile_since(&before, EVENT_SECONDS, 0.99) * 1000.0,
-            quantile(times.collect(), 0.99),
+            ours.each.quantile(0.99) * 1000.0,
+            ours.each.alike(&raw.each).quantile(0.99) * 1000.0,
         );
     }
     router.stop().await?;
     Ok(vec![rate, tail])
+}
+
+/// One side of a round: how long all took, and each in seconds.
+struct Side<T> {
+    took: Duration,
+    each: T,
+}
+
+async fn raw_starts(place: &Place) -> Result<Side<Vec<f64>>> {
+    let began = Instant::now();
+    let times = start_raw(place, MATCHED).await?;
+    let took = began.elapsed();
+    let each = times.iter().map(Duration::as_secs_f64).collect();
+    Ok(Side { took, each })
+}
+
+async fn matched_events(
+    router: &RunningProgram,
+    jetstream: &jetstream::Context,
+) -> Result<Side<Histogram>> {
+    let before = scrape(router).await?.histogram(EVENT_SECONDS);
+    let took = consumed(jetstream, "order.placed", MATCHED).await?;
+    let after = scrape(router).await?.histogram(EVENT_SECONDS);
+    let each = after.since(&before);
+    Ok(Side { took, each })
 }
 
 /// The bare work: as many starts of the same kind of run, by the same client.
@@ -135,9 +168,14 @@ async fn unmatched(place: &Place, jetstream: &jetstream::Context, size: Size) ->
     );
     let router = place.start(Program::EventRouter, &[]).await?;
     consumed(jetstream, "nobody.cares", BATCH).await?;
-    for _ in 0..size.rounds {
-        let raw = fetch_and_ack(jetstream, UNMATCHED).await?;
-        let ours = consumed(jetstream, "nobody.cares", UNMATCHED).await?;
+    for round in 0..size.rounds {
+        let (raw, ours) = if round % 2 == 0 {
+            let raw = fetch_and_ack(jetstream, UNMATCHED).await?;
+            (raw, consumed(jetstream, "nobody.cares", UNMATCHED).await?)
+        } else {
+            let ours = consumed(jetstream, "nobody.cares", UNMATCHED).await?;
+            (fetch_and_ack(jetstream, UNMATCHED).await?, ours)
+        };
         figure.round(per_second(UNMATCHED, ours), per_second(UNMATCHED, raw));
     }
     router.stop().await?;
@@ -226,8 +264,7 @@ async fn consumer_until(
             if is_enough(&left) {
                 return anyhow::Ok(());
             }
-            // Short beside a round of seconds, and long beside an answer of the server.
-            tokio::time::sleep(Duration::from_millis(5)).await;
+            tokio::time::sleep(LOOK_EVERY).await;
         }
     };
     tokio::time::timeout(PATIENCE, looking)
