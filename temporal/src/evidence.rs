@@ -20,8 +20,9 @@ use temporalio_common::protos::temporal::api::workflowservice::v1::{
 use crate::look::instant;
 use crate::{Error, PAGE_SIZE, Pause, Temporal, request};
 
-/// How many activities one query names. A visibility store of Elasticsearch takes a thousand.
-const ASKED_AT_ONCE: usize = 100;
+/// How many activities one query names. A visibility store of Elasticsearch takes a thousand; SQL
+/// ones look through the whole namespace for each query.
+const ASKED_AT_ONCE: usize = 500;
 
 impl Temporal {
     /// What verification needs to know of an activity's Schedule.
@@ -52,17 +53,8 @@ impl Temporal {
     ) -> Result<HashMap<ActivityId, WorkflowEvidence>, Error> {
         let mut latest = HashMap::new();
         for asked in activities.chunks(ASKED_AT_ONCE) {
-            let (mut listed, is_all) = self.newest_workflows(asked, PAGE_SIZE).await?;
-            // Busy activities may fill the page before a quiet one has its turn.
-            let quiet = asked
-                .iter()
-                .filter(|one| !is_all && !listed.contains_key(*one));
-            let quiet: Vec<_> = quiet.copied().collect();
-            for activity in quiet {
-                let (alone, _) = self.newest_workflows(&[activity], 1).await?;
-                listed.extend(alone);
-            }
-            let evidence = listed.into_iter().map(|(activity, info)| async move {
+            let evidence = self.newest_workflows(asked).await?.into_iter();
+            let evidence = evidence.map(|(activity, info)| async move {
                 Ok((activity, self.workflow_evidence(info).await?))
             });
             latest.extend(try_join_all(evidence).await?);
@@ -70,16 +62,41 @@ impl Temporal {
         Ok(latest)
     }
 
-    /// The newest workflow of each activity on one page, and whether no page follows.
+    /// The newest workflow of each activity that has one. Busy activities may fill a page before a
+    /// quiet one has its turn, so those that are not on it are asked for again, without the others.
     async fn newest_workflows(
         &self,
         activities: &[ActivityId],
-        page_size: i32,
+    ) -> Result<HashMap<ActivityId, WorkflowExecutionInfo>, Error> {
+        let mut newest = HashMap::new();
+        let mut left = activities.to_vec();
+        while !left.is_empty() {
+            let (page, is_last) = self.page_of_workflows(&left).await?;
+            let before = left.len();
+            left.retain(|activity| !page.contains_key(activity));
+            newest.extend(page);
+            if is_last {
+                break;
+            }
+            if left.len() == before {
+                return Err(Error::Malformed {
+                    operation: "list workflows",
+                    missing: "workflow of an activity that was asked for",
+                });
+            }
+        }
+        Ok(newest)
+    }
+
+    /// The newest workflow of each activity on one page, and whether no page follows.
+    async fn page_of_workflows(
+        &self,
+        activities: &[ActivityId],
     ) -> Result<(HashMap<ActivityId, WorkflowExecutionInfo>, bool), Error> {
         let quoted: Vec<_> = activities.iter().map(|one| format!("\"{one}\"")).collect();
         let message = ListWorkflowExecutionsRequest {
             namespace: self.namespace(),
-            page_size,
+            page_size: PAGE_SIZE,
             // Newest first is the order of every visibility store; SQL ones refuse ORDER BY.
             query: format!(
                 "{} in ({}) and WorkflowType = \"{}\"",
