@@ -1,21 +1,20 @@
 //! What wakes the reconcilers: watches, the resync, runs that begin or end, and maintenance
 //! windows. What they do then is theirs.
 
-use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
 use crds::{ActivityDefinition, EventType, MaintenanceWindow};
-use domain::ActivityId;
 use futures::{Stream, StreamExt as _, TryStreamExt as _, future, stream};
 use kube::runtime::controller::{Config, Controller};
 use kube::runtime::reflector::{self, ObjectRef};
 use kube::runtime::{Predicate as _, WatchStreamExt as _, predicates, watcher};
 use kube::{Api, Client, ResourceExt};
 use runtime::{Backoff, Shutdown};
-use store::Listener;
 use tokio::sync::mpsc;
+use tokio::time::Instant;
 
+use crate::run_news::RunNews;
 use crate::window_watch::WindowWatch;
 use crate::{
     Arguments, Context, activity_definition, audit_loop, event_type, maintenance_window, resync,
@@ -23,9 +22,6 @@ use crate::{
 
 /// Where `kubectl apply` keeps the whole object once more.
 const LAST_APPLIED_ANNOTATION: &str = "kubectl.kubernetes.io/last-applied-configuration";
-
-/// How long news of runs is gathered before the definitions are looked at.
-const GATHER_RUNS: Duration = Duration::from_millis(200);
 
 /// How long one comparison of everything may take. Reading a hundred thousand rows takes seconds.
 const RESYNC_DEADLINE: Duration = Duration::from_mins(1);
@@ -293,26 +289,27 @@ async fn listen(
     for object in context.definitions.state() {
         send(wake, ObjectRef::from_obj(object.as_ref())).await;
     }
+    let mut news = RunNews::default();
     loop {
-        for activity in changed_runs(&mut listener).await? {
+        let due = async {
+            match news.next_due() {
+                Some(due) => tokio::time::sleep_until(due).await,
+                None => future::pending().await,
+            }
+        };
+        tokio::select! {
+            announced = listener.next() => {
+                // What is no activity id is not ours.
+                if let Ok(activity) = announced?.parse() {
+                    news.note(activity, Instant::now());
+                }
+            }
+            () = due => {}
+        }
+        while let Some(activity) = news.take_due(Instant::now()) {
             for claimant in context.claims.of(activity) {
                 send(wake, claimant).await;
             }
-        }
-    }
-}
-
-/// Waits for a run to begin or end, and gathers what follows shortly after: a run that begins and
-/// ends at once is one status write.
-async fn changed_runs(listener: &mut Listener) -> Result<HashSet<ActivityId>, store::Error> {
-    let mut activities = HashSet::new();
-    activities.extend(listener.next().await?.parse::<ActivityId>());
-    let gathering = tokio::time::sleep(GATHER_RUNS);
-    tokio::pin!(gathering);
-    loop {
-        tokio::select! {
-            () = &mut gathering => return Ok(activities),
-            next = listener.next() => activities.extend(next?.parse::<ActivityId>()),
         }
     }
 }

@@ -20,6 +20,7 @@ mod leader;
 mod maintenance_window;
 mod metrics;
 mod resync;
+mod run_news;
 mod unseen;
 mod window_watch;
 
