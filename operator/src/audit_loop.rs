@@ -16,7 +16,7 @@ use crds::condition::{reasons, types};
 use crds::{ActivityDefinition, MaintenanceWindow};
 use domain::audit::WindowCause;
 use domain::{ActivityId, RunOutcome};
-use kube::runtime::events::{Event, EventType};
+use kube::runtime::events::EventType;
 use kube::runtime::reflector::ObjectRef;
 use kube::{Resource as _, ResourceExt as _};
 use runtime::Shutdown;
@@ -26,6 +26,7 @@ use tokio::sync::mpsc;
 use uuid::Uuid;
 
 use crate::activity_definition::{cause, selects};
+use crate::context::Announcement;
 use crate::{Arguments, Context, definition_metrics};
 
 /// How long the audit may be silent before that counts as a time in which no operator was there.
@@ -240,15 +241,13 @@ async fn announce_closed(context: &Context, closed: &Closed) {
 }
 
 async fn publish(context: &Context, object: &ActivityDefinition, (reason, note): (&str, String)) {
-    let event = Event {
+    let announcement = Announcement {
         type_: EventType::Warning,
-        reason: reason.to_owned(),
-        note: Some(note.chars().take(1000).collect()),
-        action: types::RUN_VERIFIED.to_owned(),
-        secondary: None,
+        reason,
+        action: types::RUN_VERIFIED,
+        note,
     };
-    let reference = object.object_ref(&());
-    context.publish(&event, &reference).await;
+    context.publish(announcement, &object.object_ref(&())).await;
 }
 
 /// Leaves the progress notes that are owed: a window left runs out, and the schedule is healthy

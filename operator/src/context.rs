@@ -16,6 +16,36 @@ use crate::leader::Leadership;
 use crate::metrics::OperatorMetrics;
 use crate::unseen::Unseen;
 
+/// The longest note of an Event that the API server takes is 1024 bytes (Event v1, `note`).
+const LONGEST_NOTE: usize = 1000;
+
+/// What an Event is to say.
+#[derive(Debug)]
+pub(crate) struct Announcement<'a> {
+    /// Whether it is trouble.
+    pub type_: EventType,
+    /// Why it is published, in one word.
+    pub reason: &'a str,
+    /// What was done or looked at.
+    pub action: &'a str,
+    /// For people. What is too long is cut.
+    pub note: String,
+}
+
+impl Announcement<'_> {
+    fn into_event(self) -> Event {
+        let mut note = self.note;
+        note.truncate(note.floor_char_boundary(LONGEST_NOTE));
+        Event {
+            type_: self.type_,
+            reason: self.reason.to_owned(),
+            note: Some(note),
+            action: self.action.to_owned(),
+            secondary: None,
+        }
+    }
+}
+
 /// Connections, caches and settings, shared by all reconciles.
 pub struct Context {
     /// The API server: a call that it does not answer soon is given up, a watch may wait.
@@ -60,13 +90,18 @@ impl Context {
     /// Publishes an Event, or logs why it can't be: nothing depends on it. That all is well is told
     /// once, and is not worth remembering for minutes: with ten thousand definitions that would be a
     /// sixth of the memory.
-    pub(crate) async fn publish(&self, event: &Event, regarding: &ObjectReference) {
+    pub(crate) async fn publish(
+        &self,
+        announcement: Announcement<'_>,
+        regarding: &ObjectReference,
+    ) {
+        let event = announcement.into_event();
         let published = match event.type_ {
             EventType::Normal => {
                 let recorder = Recorder::new(self.client.clone(), Reporter::from(crate::PROGRAM));
-                recorder.publish(event, regarding).await
+                recorder.publish(&event, regarding).await
             }
-            EventType::Warning => self.troubles.publish(event, regarding).await,
+            EventType::Warning => self.troubles.publish(&event, regarding).await,
         };
         if let Err(error) = published {
             let namespace = regarding.namespace.as_deref().unwrap_or_default();
@@ -88,5 +123,22 @@ impl Context {
             Some(namespace) => kube::Api::namespaced(self.client.clone(), namespace),
             None => kube::Api::all(self.client.clone()),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_long_note_is_cut_between_characters() {
+        let event = Announcement {
+            type_: EventType::Warning,
+            reason: "RunNotStarted",
+            action: "StartRun",
+            note: format!("a{}", "ü".repeat(LONGEST_NOTE)),
+        };
+        let note = event.into_event().note.unwrap();
+        assert_eq!(note.len(), LONGEST_NOTE - 1);
     }
 }

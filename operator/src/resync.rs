@@ -19,6 +19,7 @@ use temporal::{ListedSchedule, Pause, PauseOwner, ScheduleSpec};
 use uuid::Uuid;
 
 use crate::Context;
+use crate::context::Announcement;
 
 /// The kinds of differences, as metric labels.
 pub(crate) const DRIFT_KINDS: [&str; 6] = [
@@ -241,15 +242,14 @@ async fn sweep_event_types(context: &Context) -> anyhow::Result<()> {
 
 /// An Event about the object that is gone, so that people see what became of its Schedule.
 async fn announce_sweep(context: &Context, row: &MirrorRow) {
-    let event = events::Event {
+    let announcement = Announcement {
         type_: events::EventType::Normal,
-        reason: crds::condition::reasons::ORPHAN_SWEPT.to_owned(),
-        note: Some(format!(
+        reason: crds::condition::reasons::ORPHAN_SWEPT,
+        action: "Sweep",
+        note: format!(
             "deleted the Schedule and the mirror row of activity {}, which no definition declares",
             row.activity_id
-        )),
-        action: "Sweep".to_owned(),
-        secondary: None,
+        ),
     };
     let gone = ObjectReference {
         api_version: Some(ActivityDefinition::api_version(&()).into_owned()),
@@ -259,5 +259,5 @@ async fn announce_sweep(context: &Context, row: &MirrorRow) {
         uid: Some(row.uid.to_string()),
         ..ObjectReference::default()
     };
-    context.publish(&event, &gone).await;
+    context.publish(announcement, &gone).await;
 }

@@ -5,13 +5,14 @@ use crds::{ActivityDefinition, ActivityDefinitionStatus, HandledReconcile};
 use domain::Trigger;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::api::{Patch, PatchParams};
-use kube::runtime::events::{Event, EventType};
+use kube::runtime::events::EventType;
 use kube::{Api, Resource, ResourceExt};
 use serde_json::json;
 
 use super::observe::Observed;
 use super::status::{Outcome, ScheduleResult, Standing, status};
 use super::verified::{are_reports_missing, is_run_missing};
+use crate::context::Announcement;
 use crate::definition_metrics::Gauges;
 use crate::{Context, Error};
 
@@ -79,17 +80,16 @@ async fn carry_out_trigger(
             Ok(Some(request_id.clone()))
         }
         Err(source) => {
-            let event = Event {
+            let announcement = Announcement {
                 type_: EventType::Warning,
-                reason: reasons::RUN_NOT_STARTED.to_owned(),
-                note: Some(format!(
+                reason: reasons::RUN_NOT_STARTED,
+                action: "StartRun",
+                note: format!(
                     "the run {request_id} is not started yet, and will be tried again: {}",
                     runtime::describe(&source)
-                )),
-                action: "StartRun".to_owned(),
-                secondary: None,
+                ),
             };
-            context.publish(&event, &object.object_ref(&())).await;
+            context.publish(announcement, &object.object_ref(&())).await;
             Err(Error::StartRun {
                 object: super::describe(object),
                 source,
@@ -191,16 +191,15 @@ async fn publish(context: &Context, object: &ActivityDefinition, condition: &Con
     if condition.reason == reasons::RUN_MISSED {
         return;
     }
-    let event = Event {
+    let announcement = Announcement {
         type_: if condition.status == "False" {
             EventType::Warning
         } else {
             EventType::Normal
         },
-        reason: condition.reason.clone(),
-        note: Some(condition.message.chars().take(1000).collect()),
-        action: condition.type_.clone(),
-        secondary: None,
+        reason: &condition.reason,
+        action: &condition.type_,
+        note: condition.message.clone(),
     };
-    context.publish(&event, &object.object_ref(&())).await;
+    context.publish(announcement, &object.object_ref(&())).await;
 }
