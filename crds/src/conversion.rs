@@ -6,6 +6,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use chrono::SubsecRound as _;
 use domain::{
     ActivityId, CatchUp, CelCondition, ContextKind, ContextSource, CronExpression, CronSchedule,
     CronTrigger, Definition, EventOrdering, EventTrigger, ExternalPausePolicy, Filters,
@@ -123,7 +124,10 @@ fn trigger(spec: Option<&TriggerSpec>) -> Result<Trigger, InvalidDefinition> {
 }
 
 fn cron_trigger(spec: &CronTriggerSpec) -> Result<CronTrigger, InvalidDefinition> {
-    if let (Some(start), Some(end)) = (spec.start_time, spec.end_time)
+    // Postgres keeps no more: what is declared would differ from what is in force for ever.
+    let [start, end] =
+        [spec.start_time, spec.end_time].map(|time| time.map(|time| time.trunc_subsecs(6)));
+    if let (Some(start), Some(end)) = (start, end)
         && start >= end
     {
         return Err(InvalidSchedule::Bounds { start, end }.into());
@@ -145,8 +149,8 @@ fn cron_trigger(spec: &CronTriggerSpec) -> Result<CronTrigger, InvalidDefinition
         schedule: CronSchedule {
             expression: CronExpression::parse(&spec.expression)?,
             time_zone: TimeZone::parse(&spec.timezone)?,
-            start: spec.start_time,
-            end: spec.end_time,
+            start,
+            end,
         },
         catch_up,
         overlap: match spec.overlap_policy {
@@ -352,6 +356,18 @@ mod tests {
         assert_eq!(definition.trigger, Trigger::Manual);
         assert_eq!(definition.tasks, TaskSink::Null);
         assert_eq!(definition.tier, Tier::Standard);
+    }
+
+    #[test]
+    fn bounds_are_kept_as_exactly_as_postgres_keeps_them() {
+        let cron =
+            json!({"expression": "0 9 * * *", "startTime": "2026-11-24T09:00:00.123456789Z"});
+        let definition = validate(json!({"trigger": {"cron": cron}})).unwrap();
+        let Trigger::Cron(cron) = definition.trigger else {
+            panic!("no cron trigger");
+        };
+        let start = cron.schedule.start.unwrap();
+        assert_eq!(start.to_rfc3339(), "2026-11-24T09:00:00.123456+00:00");
     }
 
     #[test]

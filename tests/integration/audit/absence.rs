@@ -131,6 +131,9 @@ async fn a_run_that_no_worker_takes_up_is_in_the_way_until_it_is_ended() -> Resu
         }))
     })
     .await?;
+    // Its start has nanoseconds. They must not make it come into force again with each reconcile.
+    let periods = place.store.periods(often.activity).await?;
+    assert_eq!(periods.len(), 1, "{periods:?}");
     often.assert_complete().await?;
     Ok(())
 }
