@@ -110,10 +110,11 @@ pub async fn run(arguments: Arguments, shutdown: Shutdown) -> Result<()> {
             Err(runtime::Error::Stopped { .. }) => return Ok(()),
             Err(error) => return Err(error.into()),
         };
-        let _ = slot.set(Temporal::new(client.clone()));
         if !probes::schema_is_current(&store, &shutdown).await {
             return Ok(());
         }
+        // Ready from here on: what follows waits for nobody, and then it polls.
+        let _ = slot.set(Temporal::new(client.clone()));
         let polled = service::Polled {
             client: &client,
             services: &services,
