@@ -17,7 +17,7 @@ use crate::place::PATIENCE;
 
 #[tokio::test]
 async fn what_was_left_out_on_purpose_says_why_and_a_note_says_when_all_is_well() -> Result<()> {
-    let often = Box::pin(Often::new("left out", each(5))).await?;
+    let often = Box::pin(Often::new("left out", || each(5))).await?;
     let place = &often.place;
     let _worker = place.environment.start(Program::Worker, []).await?;
     let ran = often
@@ -96,9 +96,12 @@ async fn what_was_left_out_on_purpose_says_why_and_a_note_says_when_all_is_well(
 
 #[tokio::test]
 async fn a_run_that_no_worker_takes_up_is_in_the_way_until_it_is_ended() -> Result<()> {
-    let mut spec = each(10);
-    // Right after the definition comes into force no time is expected.
-    spec["trigger"]["cron"]["startTime"] = json!(Utc::now() + TimeDelta::seconds(60));
+    let spec = || {
+        let mut spec = each(10);
+        // Right after the definition comes into force no time is expected.
+        spec["trigger"]["cron"]["startTime"] = json!(Utc::now() + TimeDelta::seconds(30));
+        spec
+    };
     let often = Box::pin(Often::new("no worker", spec)).await?;
     let place = &often.place;
     let running = often
@@ -142,7 +145,7 @@ async fn a_run_that_no_worker_takes_up_is_in_the_way_until_it_is_ended() -> Resu
 async fn what_held_while_no_operator_was_there_decides_and_not_what_holds_after() -> Result<()> {
     let mut spec = each(2);
     spec["enabled"] = json!(false);
-    let often = Box::pin(Often::new("no operator", spec)).await?;
+    let often = Box::pin(Often::new("no operator", || spec)).await?;
     let place = &often.place;
     let before = often
         .came_to(RunOutcome::SkippedDisabled, DateTime::UNIX_EPOCH)

@@ -52,7 +52,7 @@ async fn move_to_2099(often: &Often) -> Result<()> {
 
 #[tokio::test]
 async fn a_schedule_that_silently_stopped_is_found_reported_and_written_anew() -> Result<()> {
-    let often = Box::pin(Often::new("silent", each(20))).await?;
+    let often = Box::pin(Often::new("silent", || each(20))).await?;
     let place = &often.place;
     let _worker = place.environment.start(Program::Worker, []).await?;
     let first = often.came_to(RunOutcome::Succeeded, chrono::DateTime::UNIX_EPOCH);

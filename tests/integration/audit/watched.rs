@@ -33,10 +33,11 @@ pub(super) fn each(seconds: u32) -> Value {
 }
 
 impl Often {
-    pub(super) async fn new(test: &str, spec: Value) -> Result<Self> {
+    /// `spec` is made when everything is there that takes it up.
+    pub(super) async fn new(test: &str, spec: impl FnOnce() -> Value) -> Result<Self> {
         let place = Place::new(test).await?;
         let operator = place.environment.start(Program::Operator, FAST).await?;
-        let object = place.create("often", spec).await?;
+        let object = place.create("often", spec()).await?;
         let activity = object.activity_id().context("no activity id")?;
         until("the definition to be in force", PATIENCE, || async {
             let known = place.store.mirror_state(activity).await?;
