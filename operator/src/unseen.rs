@@ -23,10 +23,15 @@ impl Unseen {
 
     /// The watch has shown `object`.
     pub(crate) fn saw(&self, object: &ActivityDefinition) {
-        if let Some(uid) = object.uid()
-            && !self.is_ahead_of(object)
+        let (Some(uid), Some(version)) = (object.uid(), version(object)) else {
+            return;
+        };
+        let mut versions = self.lock();
+        if versions
+            .get(&uid)
+            .is_some_and(|written| *written <= version)
         {
-            self.lock().remove(&uid);
+            versions.remove(&uid);
         }
     }
 
