@@ -20,30 +20,35 @@ const SILENCE: Duration = Duration::from_secs(30);
 pub struct Listener {
     /// There until it is dropped.
     listener: Option<PgListener>,
-    channel: &'static str,
+    /// What it is for, as errors name it.
+    operation: &'static str,
 }
 
 impl Store {
     /// Hears of each run that begins or ends: the text is the activity's id.
     pub async fn follow_runs(&self) -> Result<Listener, Error> {
-        self.listen(RUNS_CHANNEL).await
+        self.listen(RUNS_CHANNEL, "follow the ledger").await
     }
 
     /// Hears of each change of the mirror.
     pub async fn follow_definitions(&self) -> Result<Listener, Error> {
-        self.listen(DEFINITIONS_CHANNEL).await
+        self.listen(DEFINITIONS_CHANNEL, "follow the mirror").await
     }
 
-    async fn listen(&self, channel: &'static str) -> Result<Listener, Error> {
+    async fn listen(
+        &self,
+        channel: &'static str,
+        operation: &'static str,
+    ) -> Result<Listener, Error> {
         // On the heap, because sqlx's futures are large.
         let connecting = PgListener::connect_with(self.pool.unbounded()).boxed();
-        let listener = within(connecting).await.map_err(failed(channel))?;
+        let listener = within(connecting).await.map_err(Error::query(operation))?;
         let mut listener = Listener {
             listener: Some(listener),
-            channel,
+            operation,
         };
         let listening = listener.inner().listen(channel).boxed();
-        within(listening).await.map_err(failed(channel))?;
+        within(listening).await.map_err(Error::query(operation))?;
         Ok(listener)
     }
 }
@@ -52,17 +57,17 @@ impl Listener {
     /// Waits for the next announcement, and returns its text. After an error something may have
     /// been announced to nobody: listen anew, and look at everything once.
     pub async fn next(&mut self) -> Result<String, Error> {
-        let channel = self.channel;
+        let operation = self.operation;
         loop {
             let hearing = self.inner().try_recv().boxed();
             let Ok(heard) = tokio::time::timeout(SILENCE, hearing).await else {
                 let asking = sqlx::query("select 1").execute(self.inner());
-                within(asking).await.map_err(failed(channel))?;
+                within(asking).await.map_err(Error::query(operation))?;
                 continue;
             };
-            match heard.map_err(failed(channel))? {
+            match heard.map_err(Error::query(operation))? {
                 Some(announced) => return Ok(announced.payload().to_owned()),
-                None => return Err(failed(channel)(lost())),
+                None => return Err(Error::query(operation)(lost())),
             }
         }
     }
@@ -86,13 +91,6 @@ impl Drop for Listener {
         nobody.shutdown_background();
         drop(entered);
     }
-}
-
-fn failed(channel: &'static str) -> impl FnOnce(sqlx::Error) -> Error {
-    Error::query(match channel {
-        RUNS_CHANNEL => "follow the ledger",
-        _ => "follow the mirror",
-    })
 }
 
 fn lost() -> sqlx::Error {
