@@ -20,7 +20,7 @@ use uuid::Uuid;
 use crate::{Auditor, day_of, in_time, judge, taken};
 
 /// How many definitions are asked about together.
-const ASKED_AT_ONCE: usize = 500;
+const ASKED_AT_ONCE: usize = 1000;
 
 /// How many such questions are on their way: while one waits for Temporal, another is taken apart.
 const SURVEYS_AT_ONCE: usize = 4;

@@ -22,7 +22,7 @@ use crate::{Error, PAGE_SIZE, Pause, Temporal, request};
 
 /// How many activities one query names. A visibility store of Elasticsearch takes a thousand; SQL
 /// ones look through the whole namespace for each query.
-const ASKED_AT_ONCE: usize = 500;
+const ASKED_AT_ONCE: usize = 1000;
 
 impl Temporal {
     /// What verification needs to know of an activity's Schedule.
