@@ -42,9 +42,10 @@ impl Error {
         }
     }
 
-    /// Whether the server says that the thing does not exist.
+    /// Whether the server says that the thing does not exist. That the Temporal namespace is not there
+    /// says nothing about what may be in it, and is another error.
     pub fn is_not_found(&self) -> bool {
-        self.has_code(Code::NotFound)
+        self.has_code(Code::NotFound) && !self.is_about_namespace()
     }
 
     /// Whether the server says that the thing exists already.
@@ -53,9 +54,14 @@ impl Error {
     }
 
     /// Whether it is the Temporal namespace that the server does not find.
-    pub(crate) fn is_about_namespace(&self) -> bool {
+    fn is_about_namespace(&self) -> bool {
+        // The name of the protobuf message among the answer's details.
+        const NAMESPACE_NOT_FOUND: &[u8] = b"errordetails.v1.NamespaceNotFoundFailure";
         matches!(self, Self::Call { status, .. }
-            if status.message().to_ascii_lowercase().contains("namespace"))
+            if status
+                .details()
+                .windows(NAMESPACE_NOT_FOUND.len())
+                .any(|name| name == NAMESPACE_NOT_FOUND))
     }
 
     /// Whether the Temporal namespace has lost our search attributes, as an emptied one has.

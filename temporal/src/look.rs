@@ -41,8 +41,7 @@ impl Temporal {
             .map_err(Error::call(OPERATION));
         let answer = match answer {
             Ok(answer) => answer.into_inner(),
-            // That the namespace is not there says nothing about a workflow.
-            Err(error) if error.is_not_found() && !error.is_about_namespace() => return Ok(None),
+            Err(error) if error.is_not_found() => return Ok(None),
             Err(error) => return Err(error),
         };
         let missing = |missing| Error::Malformed {
@@ -115,7 +114,7 @@ impl Temporal {
     pub async fn schedule_seen(&self, activity: ActivityId) -> Result<Option<ScheduleSeen>, Error> {
         let answer = match self.describe_schedule(activity).await {
             Ok(answer) => answer,
-            Err(error) if error.is_not_found() && !error.is_about_namespace() => return Ok(None),
+            Err(error) if error.is_not_found() => return Ok(None),
             Err(error) => return Err(error),
         };
         let schedule = answer.schedule.unwrap_or_default();

@@ -66,6 +66,32 @@ async fn a_run_that_ends_while_nobody_listens_is_told_of_all_the_same() -> Resul
     Ok(())
 }
 
+/// A wrong or lost Temporal namespace must not look like one without Schedules: what is deleted then
+/// would leave its Schedule behind.
+#[tokio::test]
+async fn a_missing_temporal_namespace_says_nothing_about_what_is_in_it() -> Result<()> {
+    let mut place = Place::new("no namespace").await?;
+    let host = place.environment.temporal_host().to_owned();
+    place.use_temporal(&host, "no-such").await?;
+    let activity = ActivityId::new(Uuid::new_v4());
+    let errors = [
+        place.temporal.schedule(activity).await.map(drop),
+        place.temporal.schedule_seen(activity).await.map(drop),
+        place.temporal.delete_schedule(activity).await.map(drop),
+        place
+            .temporal
+            .knows_workflow("activity-run")
+            .await
+            .map(drop),
+    ]
+    .map(|answer| answer.map_err(|error| error.to_string()));
+    for error in errors {
+        let error = error.expect_err("an answer from a namespace that is not there");
+        assert!(error.contains("no-such"), "{error}");
+    }
+    Ok(())
+}
+
 #[tokio::test]
 async fn losing_temporals_database_rebuilds_every_schedule_without_a_restart() -> Result<()> {
     let mut place = Place::new("temporal lost").await?;
