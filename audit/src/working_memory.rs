@@ -62,8 +62,9 @@ impl WorkingMemory {
         }
     }
 
-    /// The report files `<prefix>-<date>-*.md`, each with the run in its frontmatter. At most a
-    /// thousand are opened, those first whose names hold `run`; of a bucket a hundred.
+    /// The report files `<prefix>-<date>-*.md`, each with the run in its frontmatter; only the one
+    /// that has the run's name, where it is `run`'s. At most a thousand are opened, those first whose
+    /// names hold `run`; of a bucket a hundred.
     pub async fn reports(
         &self,
         prefix: &str,
@@ -85,6 +86,14 @@ impl WorkingMemory {
 }
 
 fn look(folder: &Path, beginning: &str, run: RunId) -> Seen<Vec<FileEvidence>> {
+    // The folder grows for ever, so it is looked through only for what is not where it should be.
+    let name = format!("{beginning}{run}.md");
+    if let Ok(Some(run_id)) = run_in(&folder.join(&name))
+        && run_id == run
+    {
+        let run_id = Some(run_id);
+        return Ok(vec![FileEvidence { name, run_id }]);
+    }
     let mut names = report_names(folder, beginning)?;
     let run_name = run.to_string();
     names.sort_by_key(|name| !name.contains(&run_name));
@@ -218,7 +227,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let text = format!("---\nactivity_core_run_id: {RUN}\n---\n");
         for name in [
-            format!("daily-triage-2026-11-24-{RUN}.md"),
+            "daily-triage-2026-11-24-again.md".to_owned(),
             format!("daily-triage-2026-11-23-{RUN}.md"),
             format!("weekly-2026-11-24-{RUN}.md"),
             format!("daily-triage-2026-11-24-{RUN}.md.tmp"),
@@ -230,7 +239,7 @@ mod tests {
         assert_eq!(
             found,
             [FileEvidence {
-                name: format!("daily-triage-2026-11-24-{RUN}.md"),
+                name: "daily-triage-2026-11-24-again.md".to_owned(),
                 run_id: Some(run())
             }]
         );
@@ -261,8 +270,9 @@ mod tests {
         assert!(reports_in(folder.path()).await.is_err());
         let name = format!("daily-triage-2026-11-24-{RUN}.md");
         let text = format!("---\nactivity_core_run_id: {RUN}\n---\n");
-        std::fs::write(folder.path().join(name), text).unwrap();
+        std::fs::write(folder.path().join(&name), text).unwrap();
         let found = reports_in(folder.path()).await.unwrap();
-        assert!(found.iter().any(|file| file.run_id == Some(run())));
+        let run_id = Some(run());
+        assert_eq!(found, [FileEvidence { name, run_id }]);
     }
 }

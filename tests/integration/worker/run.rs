@@ -183,13 +183,18 @@ impl RunPlace {
         Ok(delivery.await?)
     }
 
-    /// The names and contents of the files in the working memory.
+    /// The names and contents of the files in the working memory, those that were not finished too.
     pub(crate) fn reports(&self) -> Result<Vec<(String, String)>> {
+        const PARTIAL: &str = ".partial";
+        let memory = self.place.environment.working_memory();
+        let partial = fs::read_dir(memory.join(PARTIAL)).into_iter().flatten();
         let mut reports = Vec::new();
-        for entry in fs::read_dir(self.place.environment.working_memory())? {
+        for entry in fs::read_dir(memory)?.chain(partial) {
             let entry = entry?;
             let name = entry.file_name().to_string_lossy().into_owned();
-            reports.push((name, fs::read_to_string(entry.path())?));
+            if name != PARTIAL {
+                reports.push((name, fs::read_to_string(entry.path())?));
+            }
         }
         Ok(reports)
     }

@@ -1,9 +1,9 @@
 //! The working memory: a Markdown file `<prefix>-YYYY-MM-DD-<run id>.md`, in a folder or in a
 //! bucket.
 //!
-//! A file is there as a whole or not at all: in a folder it is written under another name,
+//! A file is there as a whole or not at all: in a folder it is written in a folder below,
 //! synchronised and then renamed. Its name is made of parts that can't hold a separator, so that
-//! it can't lie outside of the folder.
+//! it can't lie outside of the folder. The folder is never looked through: it grows for ever.
 
 mod bucket;
 
@@ -26,6 +26,9 @@ use crate::report::Report;
 
 /// The frontmatter's key that proves the run.
 const RUN_ID_KEY: &str = "activity_core_run_id";
+
+/// The folder below the working memory with the files that are being written.
+const PARTIAL_FOLDER: &str = ".partial";
 
 /// Readable by all: other programs read the working memory.
 const PERMISSIONS: u32 = 0o644;
@@ -104,11 +107,17 @@ impl ReportFile {
     }
 
     fn write(&self, path: &Path) -> io::Result<()> {
-        let partial_prefix = format!(".{}.", self.name);
-        self.remove_partial_files(&partial_prefix)?;
+        let partial_folder = self.folder.join(PARTIAL_FOLDER);
+        if let Err(error) = fs::create_dir(&partial_folder)
+            && error.kind() != io::ErrorKind::AlreadyExists
+        {
+            return Err(error);
+        }
+        let partial_prefix = format!("{}.", self.name);
+        remove_partial_files(&partial_folder, &partial_prefix)?;
         let mut partial = tempfile::Builder::new()
             .prefix(&partial_prefix)
-            .tempfile_in(&self.folder)?;
+            .tempfile_in(&partial_folder)?;
         let permissions = fs::Permissions::from_mode(PERMISSIONS);
         partial.as_file().set_permissions(permissions)?;
         partial.write_all(self.content.as_bytes())?;
@@ -116,20 +125,6 @@ impl ReportFile {
         partial.persist(path).map_err(|error| error.error)?;
         // The rename is only durable with its folder.
         fs::File::open(&self.folder)?.sync_all()
-    }
-
-    /// What an earlier try of this delivery left when its process was killed.
-    fn remove_partial_files(&self, prefix: &str) -> io::Result<()> {
-        for entry in fs::read_dir(&self.folder)? {
-            let entry = entry?;
-            if entry.file_name().to_string_lossy().starts_with(prefix) {
-                match fs::remove_file(entry.path()) {
-                    Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-                    Ok(()) | Err(_) => {}
-                }
-            }
-        }
-        Ok(())
     }
 
     fn failure(&self, action: &'static str) -> impl Fn(io::Error) -> StepError + use<> {
@@ -146,6 +141,20 @@ impl ReportFile {
             file: self.name.clone(),
         }
     }
+}
+
+/// Removes what an earlier try of a delivery left when its process was killed.
+fn remove_partial_files(folder: &Path, prefix: &str) -> io::Result<()> {
+    for entry in fs::read_dir(folder)? {
+        let entry = entry?;
+        if entry.file_name().to_string_lossy().starts_with(prefix) {
+            match fs::remove_file(entry.path()) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+                Ok(()) | Err(_) => {}
+            }
+        }
+    }
+    Ok(())
 }
 
 fn file_name(prefix: &str, report: &Report) -> Result<String, StepError> {

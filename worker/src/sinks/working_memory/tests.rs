@@ -15,10 +15,13 @@ fn file_in(folder: &Path) -> ReportFile {
     }
 }
 
+/// The names of the files in a folder and in the one for those that are being written.
 fn names_in(folder: &Path) -> Vec<String> {
-    let entries = fs::read_dir(folder).unwrap();
-    entries
+    let entries = |folder: PathBuf| fs::read_dir(folder).into_iter().flatten();
+    entries(folder.to_owned())
+        .chain(entries(folder.join(PARTIAL_FOLDER)))
         .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .filter(|name| name != PARTIAL_FOLDER)
         .collect()
 }
 
@@ -72,7 +75,9 @@ fn a_second_delivery_finds_the_first() {
 fn what_a_killed_try_left_is_cleared_away() {
     let folder = tempfile::tempdir().unwrap();
     let file = file_in(folder.path());
-    fs::write(folder.path().join(format!(".{NAME}.abc")), "half").unwrap();
+    let partial = folder.path().join(PARTIAL_FOLDER);
+    fs::create_dir(&partial).unwrap();
+    fs::write(partial.join(format!("{NAME}.abc")), "half").unwrap();
     assert_eq!(file.deliver().unwrap().result, DeliveryResult::Delivered);
     assert_eq!(names_in(folder.path()), [NAME]);
 }
