@@ -27,6 +27,7 @@ use kube::runtime::controller::Action;
 use kube::runtime::finalizer::{Event, finalizer};
 use kube::{Api, ResourceExt};
 use serde_json::json;
+use uuid::Uuid;
 
 use crate::{Context, Error};
 
@@ -170,7 +171,7 @@ async fn apply(
         Standing::Waiting => Action::requeue(retry_delay(object)),
         Standing::Ready | Standing::Stalled if is_owed => Action::requeue(retry_delay(object)),
         Standing::Ready | Standing::Stalled => observed
-            .next_look(&outcome, now)
+            .next_look(object, &outcome)
             .map_or_else(Action::await_change, Action::requeue),
     })
 }
@@ -226,17 +227,17 @@ pub(crate) fn error_policy(
     Action::requeue(retry_delay(&object))
 }
 
-/// Five to fifteen seconds, different for each object: when Temporal comes back after an outage,
-/// ten thousand definitions do not ask it in the same moment.
+/// Five to fifteen seconds: when Temporal comes back after an outage, ten thousand definitions do not
+/// ask it in the same moment.
 fn retry_delay(object: &ActivityDefinition) -> Duration {
-    let spread = object
-        .uid()
-        .unwrap_or_default()
-        .bytes()
-        .map(u64::from)
-        .sum::<u64>()
-        % 10_000;
-    Duration::from_millis(5_000 + spread)
+    Duration::from_secs(5) + share(object, Duration::from_secs(10))
+}
+
+/// The part of a span that is the object's own, so that what many do is spread over all of it.
+fn share(object: &ActivityDefinition, span: Duration) -> Duration {
+    let uid = object.uid().and_then(|uid| uid.parse::<Uuid>().ok());
+    let milliseconds = uid.unwrap_or_default().as_u128() % span.as_millis().max(1);
+    Duration::from_millis(u64::try_from(milliseconds).unwrap_or_default())
 }
 
 /// An object as logs name it.
@@ -246,4 +247,28 @@ pub(crate) fn describe(object: &ActivityDefinition) -> String {
         object.namespace().unwrap_or_default(),
         object.name_any()
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_many_definitions_do_is_spread_evenly() {
+        let mut tenths = [0; 10];
+        for _ in 0..1000 {
+            let object = json!({
+                "apiVersion": "activity-core.io/v1alpha1", "kind": "ActivityDefinition",
+                "metadata": {"name": "daily", "uid": Uuid::new_v4()}, "spec": {},
+            });
+            let object = serde_json::from_value(object).unwrap();
+            let share = share(&object, Duration::from_secs(10));
+            tenths[usize::try_from(share.as_secs()).unwrap()] += 1;
+        }
+        // A hundred each, give or take five standard deviations.
+        assert!(
+            tenths.iter().all(|count| (50..150).contains(count)),
+            "{tenths:?}"
+        );
+    }
 }

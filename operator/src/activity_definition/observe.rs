@@ -14,9 +14,12 @@ use store::{MirrorState, RunSummary};
 use super::status::Outcome;
 use crate::Context;
 
-/// How long after its time a run that has not begun makes us look, so that `nextRunTime` is not in
-/// the past.
+/// How long after its time a run that has not begun makes us look at the earliest, so that
+/// `nextRunTime` is not in the past.
 const NEXT_RUN_SHOWN: TimeDelta = TimeDelta::seconds(4);
+
+/// How much later it may be: of a thousand that are due together most begin by themselves meanwhile.
+const NEXT_RUN_SHOWN_WITHIN: Duration = Duration::from_secs(55);
 
 /// What was seen of one definition's world, each part with its own failure.
 #[derive(Debug)]
@@ -76,14 +79,19 @@ impl Observed {
     /// When to look at a definition again although nothing has told us to: when a maintenance
     /// window opens or closes, when the next run's time has passed, and when it should be decided.
     /// `None` is "when told".
-    pub(super) fn next_look(&self, outcome: &Outcome, now: DateTime<Utc>) -> Option<Duration> {
+    pub(super) fn next_look(
+        &self,
+        object: &ActivityDefinition,
+        outcome: &Outcome,
+    ) -> Option<Duration> {
+        let now = self.now;
         let definition = outcome.definition();
         let decided_by =
             definition.and_then(|definition| super::verified::next_verification(definition, now));
         // A run that begins tells us by itself, so this is for one that does not.
         let next_run = definition
             .and_then(|definition| super::status::next_run(definition, now))
-            .map(|next| next + NEXT_RUN_SHOWN);
+            .map(|next| next + NEXT_RUN_SHOWN + super::share(object, NEXT_RUN_SHOWN_WITHIN));
         [self.maintenance.next_change, decided_by, next_run]
             .into_iter()
             .flatten()
