@@ -179,18 +179,22 @@ impl Consumption {
     /// Takes the places that are free beside the first, and for a moment waits for a quarter of
     /// all to be.
     async fn gather(&self, places: &Arc<Semaphore>, taken: &mut OwnedSemaphorePermit) {
-        let enough = self.max_in_flight / 4;
-        if places.available_permits() < enough {
-            let missing = u32::try_from(enough).unwrap_or(u32::MAX);
+        let quarter = self.quarter();
+        if places.available_permits() < quarter {
+            let missing = u32::try_from(quarter).unwrap_or(u32::MAX);
             let gathering = places.clone().acquire_many_owned(missing);
             if let Ok(Ok(more)) = tokio::time::timeout(GATHERING, gathering).await {
                 taken.merge(more);
             }
         }
-        let rest = u32::try_from(places.available_permits()).unwrap_or(u32::MAX);
-        if let Ok(rest) = places.clone().try_acquire_many_owned(rest) {
+        if let Some(rest) = all_free(places) {
             taken.merge(rest);
         }
+    }
+
+    /// A quarter of all places: fewer are not worth a request of their own.
+    fn quarter(&self) -> usize {
+        self.max_in_flight / 4
     }
 
     /// Has events settled as they come, until the process is to stop. What is left in `open` has come
@@ -211,7 +215,8 @@ impl Consumption {
                 open.push(ask(consumer, taken).await?);
             } else if open.len() < REQUESTS
                 && self.settler.can_work()
-                && let Some(taken) = self.many_places(places)
+                && places.available_permits() >= self.quarter()
+                && let Some(taken) = all_free(places)
             {
                 reap(settling);
                 open.push(ask(consumer, taken).await?);
@@ -235,16 +240,6 @@ impl Consumption {
         }
     }
 
-    /// Takes all places that are free, if they are a quarter of all or more.
-    fn many_places(&self, places: &Arc<Semaphore>) -> Option<OwnedSemaphorePermit> {
-        let free = places.available_permits();
-        if free < (self.max_in_flight / 4).max(1) {
-            return None;
-        }
-        let free = u32::try_from(free).ok()?;
-        places.clone().try_acquire_many_owned(free).ok()
-    }
-
     fn begin(
         &self,
         message: jetstream::Message,
@@ -257,11 +252,20 @@ impl Consumption {
         // On the heap at once: a task is moved several times until it runs, and this one is large.
         settling.spawn(Box::pin(async move {
             settler.metrics.in_flight.inc();
-            settler.settle(message, ack_wait).await;
+            settler.settle(&message, ack_wait).await;
             settler.metrics.in_flight.dec();
             drop(place);
         }));
     }
+}
+
+/// Takes all places that are free; `None` where none is.
+fn all_free(places: &Arc<Semaphore>) -> Option<OwnedSemaphorePermit> {
+    let free = u32::try_from(places.available_permits()).ok()?;
+    if free == 0 {
+        return None;
+    }
+    places.clone().try_acquire_many_owned(free).ok()
 }
 
 /// Asks for as many events as there are places taken.

@@ -196,6 +196,7 @@ impl Routing {
             definitions: self.definitions,
             order: Order::new(self.jetstream.clone(), dispatcher.clone()),
             dispatcher,
+            nats: self.jetstream.client(),
             dead_letters: DeadLetters::new(self.jetstream.clone(), self.settings.stream_replicas),
             tries: Tries::new(self.max_deliveries),
             metrics: self.metrics,

@@ -20,7 +20,7 @@ use contracts::event::{Headers, Received};
 use futures::{StreamExt as _, stream};
 use routing::{About, Decision, EventIdentity, PlannedStart, Problem, Snapshot, decide};
 use runtime::{Shutdown, describe};
-use tokio::time::{Instant, MissedTickBehavior};
+use tokio::time::{Instant, MissedTickBehavior, timeout};
 
 use crate::dead_letter::{DeadLetter, DeadLetters};
 use crate::definitions::Definitions;
@@ -74,6 +74,8 @@ pub(crate) struct Settler {
     pub(crate) dispatcher: Dispatcher,
     /// What starts those that have to wait for others.
     pub(crate) order: Order,
+    /// What acknowledges.
+    pub(crate) nats: async_nats::Client,
     /// What stores dead letters.
     pub(crate) dead_letters: DeadLetters,
     /// What failed before.
@@ -91,9 +93,9 @@ impl Settler {
     }
 
     /// Settles one delivery. `ack_wait` is the consumer's.
-    pub(crate) async fn settle(&self, message: jetstream::Message, ack_wait: Duration) {
+    pub(crate) async fn settle(&self, message: &jetstream::Message, ack_wait: Duration) {
         let arrived = Instant::now();
-        let origin = match Origin::of(&message) {
+        let origin = match Origin::of(message) {
             Ok(origin) => origin,
             Err(error) => {
                 // The consumer delivers nothing else; without a reply subject there is nothing
@@ -103,15 +105,15 @@ impl Settler {
             }
         };
         let snapshot = self.definitions.at_once().await;
-        let plan = snapshot.map(|snapshot| self.plan(&message, &origin, snapshot));
+        let plan = snapshot.map(|snapshot| self.plan(message, &origin, snapshot));
         let verdict = match plan {
             // Most events. They need nobody's answer any more, so no clock is set.
             Some(plan) if plan.decision.leads_to_nothing() => self.pass(&plan.decision),
-            plan => Box::pin(self.hold(&message, &origin, plan, ack_wait)).await,
+            plan => Box::pin(self.hold(message, &origin, plan, ack_wait)).await,
         };
         match verdict {
             Verdict::Settled(result) => {
-                self.acknowledge(&message, &origin).await;
+                self.acknowledge(message, &origin).await;
                 self.tries.settle(origin.place);
                 self.metrics.count_event(result);
             }
@@ -123,7 +125,7 @@ impl Settler {
                     has_failed = matches!(verdict, Verdict::Retry(_)),
                     "the event will be delivered again"
                 );
-                Box::pin(send(&message, AckKind::Nak(Some(pause)))).await;
+                Box::pin(send(message, AckKind::Nak(Some(pause)))).await;
                 self.metrics.count_event(EventResult::Retry);
             }
         }
@@ -300,9 +302,8 @@ impl Settler {
         let request = async_nats::Request::new()
             .payload("+ACK".into())
             .timeout(None);
-        let client = message.context.client();
-        let asking = client.send_request(reply, request);
-        let error = match tokio::time::timeout(ACK_TIMEOUT, asking).await {
+        // In one piece: a future that moves into another is in the task's memory twice.
+        let error = match timeout(ACK_TIMEOUT, self.nats.send_request(reply, request)).await {
             Ok(Ok(_)) => return,
             Ok(Err(error)) => describe(&error),
             Err(_) => format!("no answer within {} s", ACK_TIMEOUT.as_secs()),
@@ -450,7 +451,7 @@ async fn keep_alive(message: &jetstream::Message, ack_wait: Duration) -> Infalli
 /// Sends an acknowledgement that nobody confirms. If it gets lost, the event comes again after
 /// the consumer's acknowledgement wait.
 async fn send(message: &jetstream::Message, kind: AckKind) {
-    let error = match tokio::time::timeout(ACK_TIMEOUT, message.ack_with(kind)).await {
+    let error = match timeout(ACK_TIMEOUT, message.ack_with(kind)).await {
         Ok(Ok(())) => return,
         Ok(Err(error)) => describe(error.as_ref()),
         Err(_) => format!("no room within {} s", ACK_TIMEOUT.as_secs()),
