@@ -2,8 +2,7 @@
 //! and plain calls, with the same client and the same concurrency.
 
 use std::collections::HashMap;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -72,7 +71,7 @@ impl BareRun {
 #[derive(Clone)]
 struct BareActivities {
     begun: mpsc::UnboundedSender<DateTime<Utc>>,
-    ended: Arc<AtomicUsize>,
+    ends: Arc<Mutex<Ends>>,
 }
 
 #[activities]
@@ -92,14 +91,29 @@ impl BareActivities {
 
     #[activity(name = "bare_end")]
     async fn end(self: Arc<Self>, _context: ActivityContext) -> Result<(), ActivityError> {
-        self.ended.fetch_add(1, Ordering::Relaxed);
+        let mut ends = lock(&self.ends);
+        ends.count += 1;
+        ends.last = Utc::now();
         Ok(())
     }
 }
 
+/// The workflows that have ended.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Ends {
+    /// How many.
+    pub(crate) count: usize,
+    /// When the last one did.
+    pub(crate) last: DateTime<Utc>,
+}
+
+fn lock(ends: &Mutex<Ends>) -> MutexGuard<'_, Ends> {
+    ends.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 /// A worker of the bare workflow, in this process. Dropping it ends it.
 pub(crate) struct BareWorker {
-    ended: Arc<AtomicUsize>,
+    ends: Arc<Mutex<Ends>>,
     begun: mpsc::UnboundedReceiver<DateTime<Utc>>,
     stop: Stop,
     thread: Option<JoinHandle<Result<()>>>,
@@ -109,26 +123,26 @@ impl BareWorker {
     /// Starts polling both queues, on a thread of its own: the SDK's workers can't change threads.
     pub(crate) async fn start(temporal: &Temporal) -> Result<Self> {
         let (sender, begun) = mpsc::unbounded_channel();
-        let ended = Arc::<AtomicUsize>::default();
+        let ends = Arc::<Mutex<Ends>>::default();
         let activities = BareActivities {
             begun: sender,
-            ended: Arc::clone(&ended),
+            ends: Arc::clone(&ends),
         };
         let (ready, started) = oneshot::channel();
         let client = temporal.client().clone();
         let thread = std::thread::spawn(move || poll(client, activities, ready));
         let stop = started.await.context("the bare worker did not start")?;
         Ok(Self {
-            ended,
+            ends,
             begun,
             stop,
             thread: Some(thread),
         })
     }
 
-    /// How many workflows have ended.
-    pub(crate) fn ended(&self) -> usize {
-        self.ended.load(Ordering::Relaxed)
+    /// The workflows that have ended.
+    pub(crate) fn ends(&self) -> Ends {
+        *lock(&self.ends)
     }
 
     /// When each of the workflows so far had its first activity.

@@ -135,7 +135,7 @@ async fn bare_lags(place: &Place) -> Result<Vec<f64>> {
         "the Schedules came too late to be measured"
     );
     wait::until("all bare workflows", PATIENCE, || async {
-        let ended = worker.ended();
+        let ended = worker.ends().count;
         if ended >= DUE {
             Seen::Done(())
         } else {

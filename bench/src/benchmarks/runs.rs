@@ -1,8 +1,9 @@
 //! Runs per worker, against a bare workflow with as many activities.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::{Context, Result};
+use chrono::{DateTime, Utc};
 use domain::ActivityId;
 use futures::{StreamExt as _, TryStreamExt as _, stream};
 use serde_json::json;
@@ -12,7 +13,7 @@ use testkit::wait::{self, Seen};
 use uuid::Uuid;
 
 use super::Size;
-use crate::bare::{self, BareWorker};
+use crate::bare::{self, BareWorker, Ends};
 use crate::figures::{Figure, Limit, to_f64};
 use crate::place::{PATIENCE, Place, Servers};
 use crate::usage::Usage;
@@ -23,16 +24,27 @@ const CONCURRENCY: usize = 16;
 /// Runs a round.
 const RUNS: usize = 300;
 
+/// Runs whose actions are counted.
+const COUNTED: usize = 100;
+
+/// Temporal's own count of what it bills (<https://docs.temporal.io/cloud/actions>).
+const ACTIONS: &str = "action";
+
 pub(super) async fn measure(servers: &Servers, size: Size) -> Result<Vec<Figure>> {
     let place = servers.place("runs").await?;
     let mut figures = Vec::new();
     for (reports, name) in [(0, "no report"), (1, "one report")] {
-        figures.extend(compare(&place, size, (reports, name)).await?);
+        figures.extend(compare(servers, &place, size, (reports, name)).await?);
     }
     Ok(figures)
 }
 
-async fn compare(place: &Place, size: Size, (reports, name): (u32, &str)) -> Result<Vec<Figure>> {
+async fn compare(
+    servers: &Servers,
+    place: &Place,
+    size: Size,
+    (reports, name): (u32, &str),
+) -> Result<Vec<Figure>> {
     let activity = define(place, reports).await?;
     let worker = place.start(Program::Worker, &[]).await?;
     let bare = BareWorker::start(&place.temporal).await?;
@@ -62,8 +74,24 @@ async fn compare(place: &Place, size: Size, (reports, name): (u32, &str)) -> Res
         used.as_secs_f64() * 1000.0 / runs,
         Limit::Stated,
     );
+    let before = actions(servers, place).await?;
+    run(place, activity, COUNTED).await?;
+    let counted = actions(servers, place).await? - before;
+    let actions = Figure::plain(
+        format!("billable Temporal actions per run, {name}"),
+        "actions",
+        counted / to_f64(COUNTED),
+        Limit::Stated,
+    );
     worker.stop().await?;
-    Ok(vec![rate, cost])
+    Ok(vec![rate, cost, actions])
+}
+
+/// The billable actions so far in the place's Temporal namespace.
+async fn actions(servers: &Servers, place: &Place) -> Result<f64> {
+    let scrape = servers.temporal_metrics().await?;
+    let namespace = format!("namespace=\"{}\"", place.environment.namespace());
+    Ok(scrape.sum(ACTIONS, &[&namespace]))
 }
 
 async fn define(place: &Place, reports: u32) -> Result<ActivityId> {
@@ -89,17 +117,11 @@ async fn define(place: &Place, reports: u32) -> Result<ActivityId> {
     Ok(ActivityId::new(id))
 }
 
-/// Starts runs by request and waits until the ledger has the end of all.
+/// Starts runs by request and waits until the ledger has the end of all: the time until the last
+/// has ended, whenever that is seen.
 async fn run(place: &Place, activity: ActivityId, count: usize) -> Result<Duration> {
-    let ended = || async {
-        let ended: i64 =
-            sqlx::query_scalar("select count(*) from activity_runs where outcome = 'Succeeded'")
-                .fetch_one(place.store.pool())
-                .await?;
-        anyhow::Ok(usize::try_from(ended)?)
-    };
-    let wanted = ended().await? + count;
-    let began = Instant::now();
+    let wanted = ends(place).await?.count + count;
+    let began = Utc::now();
     let starting = (0..count).map(|_| async move {
         let request = Uuid::new_v4().to_string();
         let start = RunStart::by_request(activity, "bench", &request);
@@ -108,16 +130,32 @@ async fn run(place: &Place, activity: ActivityId, count: usize) -> Result<Durati
     });
     let mut starting = stream::iter(starting).buffer_unordered(CONCURRENCY);
     while starting.try_next().await?.is_some() {}
-    wait::until("the runs to end", PATIENCE, || async {
-        let ended = ended().await?;
-        anyhow::Ok(if ended >= wanted {
-            Seen::Done(())
-        } else {
-            Seen::not_yet(format!("{ended} of {wanted}"))
-        })
+    let last = wait::until("the runs to end", PATIENCE, || async {
+        anyhow::Ok(seen(ends(place).await?, wanted))
     })
     .await?;
-    Ok(began.elapsed())
+    Ok((last - began).to_std()?)
+}
+
+/// The runs that have ended.
+async fn ends(place: &Place) -> Result<Ends> {
+    let (count, last): (i64, Option<DateTime<Utc>>) = sqlx::query_as(
+        "select count(*), max(completed_at) from activity_runs where outcome = 'Succeeded'",
+    )
+    .fetch_one(place.store.pool())
+    .await?;
+    Ok(Ends {
+        count: usize::try_from(count)?,
+        last: last.unwrap_or_default(),
+    })
+}
+
+fn seen(ends: Ends, wanted: usize) -> Seen<DateTime<Utc>> {
+    if ends.count >= wanted {
+        Seen::Done(ends.last)
+    } else {
+        Seen::not_yet(format!("{} of {wanted}", ends.count))
+    }
 }
 
 async fn run_bare(
@@ -126,18 +164,12 @@ async fn run_bare(
     count: usize,
     remote: u32,
 ) -> Result<Duration> {
-    let wanted = worker.ended() + count;
-    let began = Instant::now();
+    let wanted = worker.ends().count + count;
+    let began = Utc::now();
     bare::start_many(&place.temporal, count, CONCURRENCY, remote).await?;
-    wait::until("the bare workflows to end", PATIENCE, || async {
-        let ended = worker.ended();
-        if ended >= wanted {
-            Seen::Done(())
-        } else {
-            Seen::not_yet(format!("{ended} of {wanted}"))
-        }
-    })
-    .await
-    .context("the bare worker is stuck")?;
-    Ok(began.elapsed())
+    let ended = || async { seen(worker.ends(), wanted) };
+    let last = wait::until("the bare workflows to end", PATIENCE, ended)
+        .await
+        .context("the bare worker is stuck")?;
+    Ok((last - began).to_std()?)
 }
