@@ -97,11 +97,17 @@ async fn actions_per_run(servers: &Servers, place: &Place, activity: ActivityId)
     Ok(counted / to_f64(COUNTED))
 }
 
-/// The billable actions so far in the place's Temporal namespace.
+/// The billable actions so far in the place's Temporal namespace. The ledger has a run's end before
+/// Temporal counts the last of it.
 async fn actions(servers: &Servers, place: &Place) -> Result<f64> {
+    servers.temporal_at_rest().await?;
     let scrape = servers.temporal_metrics().await?;
-    let namespace = format!("namespace=\"{}\"", place.environment.namespace());
-    Ok(scrape.sum(ACTIONS, &[&namespace]))
+    // Temporal writes its labels so.
+    let namespace = place.environment.namespace().replace('-', "_");
+    let label = format!("namespace=\"{namespace}\"");
+    let counted = scrape.sum(ACTIONS, &[&label]);
+    anyhow::ensure!(counted > 0.0, "Temporal counts no actions in {namespace}");
+    Ok(counted)
 }
 
 async fn define(place: &Place, reports: u32) -> Result<ActivityId> {
