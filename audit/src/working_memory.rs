@@ -63,8 +63,8 @@ impl WorkingMemory {
     }
 
     /// The report files `<prefix>-<date>-*.md`, each with the run in its frontmatter; only the one
-    /// that has the run's name, where it is `run`'s. At most a thousand are opened, those first whose
-    /// names hold `run`; of a bucket a hundred.
+    /// that has the run's name, where it is `run`'s. At most a thousand are opened, of a bucket a
+    /// hundred.
     pub async fn reports(
         &self,
         prefix: &str,
@@ -95,8 +95,6 @@ fn look(folder: &Path, beginning: &str, run: RunId) -> Seen<Vec<FileEvidence>> {
         return Ok(vec![FileEvidence { name, run_id }]);
     }
     let mut names = report_names(folder, beginning)?;
-    let run_name = run.to_string();
-    names.sort_by_key(|name| !name.contains(&run_name));
     let too_many = names.len() > MAXIMUM_FILES;
     names.truncate(MAXIMUM_FILES);
     let mut files = Vec::new();
