@@ -12,7 +12,7 @@ use temporal::RunStart;
 use testkit::{Program, RunningProgram};
 use uuid::Uuid;
 
-use super::Size;
+use super::{Size, in_turn};
 use crate::figures::{Figure, Limit, to_f64};
 use crate::place::{PATIENCE, Place, Servers};
 use crate::scrape::{Histogram, Scrape};
@@ -98,14 +98,8 @@ async fn matched(place: &Place, jetstream: &jetstream::Context, size: Size) -> R
     consumed(jetstream, "order.placed", CONCURRENCY).await?;
     start_raw(place, CONCURRENCY).await?;
     for round in 0..size.rounds {
-        // Who comes first finds a calmer server.
-        let (raw, ours) = if round % 2 == 0 {
-            let raw = raw_starts(place).await?;
-            (raw, matched_events(&router, jetstream).await?)
-        } else {
-            let ours = matched_events(&router, jetstream).await?;
-            (raw_starts(place).await?, ours)
-        };
+        let ours = matched_events(&router, jetstream);
+        let (raw, ours) = in_turn(round, raw_starts(place), ours).await?;
         rate.round(
             per_second(MATCHED, ours.took),
             per_second(MATCHED, raw.took),
@@ -169,13 +163,9 @@ async fn unmatched(place: &Place, jetstream: &jetstream::Context, size: Size) ->
     let router = place.start(Program::EventRouter, &[]).await?;
     consumed(jetstream, "nobody.cares", BATCH).await?;
     for round in 0..size.rounds {
-        let (raw, ours) = if round % 2 == 0 {
-            let raw = fetch_and_ack(jetstream, UNMATCHED).await?;
-            (raw, consumed(jetstream, "nobody.cares", UNMATCHED).await?)
-        } else {
-            let ours = consumed(jetstream, "nobody.cares", UNMATCHED).await?;
-            (fetch_and_ack(jetstream, UNMATCHED).await?, ours)
-        };
+        let raw = Box::pin(fetch_and_ack(jetstream, UNMATCHED));
+        let ours = Box::pin(consumed(jetstream, "nobody.cares", UNMATCHED));
+        let (raw, ours) = in_turn(round, raw, ours).await?;
         figure.round(per_second(UNMATCHED, ours), per_second(UNMATCHED, raw));
     }
     router.stop().await?;

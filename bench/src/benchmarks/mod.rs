@@ -9,6 +9,8 @@ mod history;
 mod idle;
 mod runs;
 
+use std::future::Future;
+
 use anyhow::Result;
 use serde::{Deserialize, Serialize};
 
@@ -82,10 +84,24 @@ impl Benchmark {
             Self::Audit => audit::measure(servers, size).await,
             Self::Events => events::measure(servers, size).await,
             Self::Runs => runs::measure(servers, size).await,
-            Self::FireLag => fire_lag::measure(servers).await,
+            Self::FireLag => fire_lag::measure(servers, size).await,
             Self::History => history::measure(servers, size).await,
             Self::Idle => idle::measure(servers).await,
             Self::Demo => demo::measure().await,
         }
+    }
+}
+
+/// The peer and ours in one round. Who comes first finds a calmer server, so they take turns at that.
+async fn in_turn<Raw, Ours>(
+    round: usize,
+    raw: impl Future<Output = Result<Raw>>,
+    ours: impl Future<Output = Result<Ours>>,
+) -> Result<(Raw, Ours)> {
+    if round.is_multiple_of(2) {
+        Ok((raw.await?, ours.await?))
+    } else {
+        let ours = ours.await?;
+        Ok((raw.await?, ours))
     }
 }

@@ -12,7 +12,7 @@ use testkit::Program;
 use testkit::wait::{self, Seen};
 use uuid::Uuid;
 
-use super::Size;
+use super::{Size, in_turn};
 use crate::bare::{self, BareWorker, Ends};
 use crate::figures::{Figure, Limit, to_f64};
 use crate::place::{PATIENCE, Place, Servers};
@@ -58,14 +58,8 @@ async fn compare(
     run_bare(place, &bare, 20, reports).await?;
     let before = Usage::of(worker.pid())?;
     for round in 0..size.rounds {
-        // Who comes first finds a calmer server.
-        let (raw, ours) = if round % 2 == 0 {
-            let raw = run_bare(place, &bare, RUNS, reports).await?;
-            (raw, run(place, activity, RUNS).await?)
-        } else {
-            let ours = run(place, activity, RUNS).await?;
-            (run_bare(place, &bare, RUNS, reports).await?, ours)
-        };
+        let raw = run_bare(place, &bare, RUNS, reports);
+        let (raw, ours) = in_turn(round, raw, run(place, activity, RUNS)).await?;
         rate.round(
             to_f64(RUNS) / ours.as_secs_f64(),
             to_f64(RUNS) / raw.as_secs_f64(),
