@@ -11,6 +11,10 @@ use crate::{Error, require};
 /// How long a caller waits for a connection before it hears that there is none.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
 
+/// How long a connection that was given back is taken to work. The pool tries each one when it is
+/// given back; to try it again at once would double the round trips of a busy process.
+const TRUSTED: Duration = Duration::from_secs(1);
+
 /// The settings of the connection to Postgres.
 #[derive(Debug, Clone, clap::Args)]
 #[group(id = "postgres-arguments")]
@@ -46,6 +50,15 @@ impl PostgresArguments {
             // An idle process keeps no connection that the server would have to carry.
             .min_connections(0)
             .idle_timeout(Duration::from_mins(5))
+            .test_before_acquire(false)
+            .before_acquire(|connection, state| {
+                Box::pin(async move {
+                    if state.idle_for > TRUSTED {
+                        connection.ping().await?;
+                    }
+                    Ok(true)
+                })
+            })
             .connect_lazy_with(self.connect_options(program)?))
     }
 
