@@ -57,7 +57,7 @@ pub enum MirrorWrite {
     Unchanged,
 }
 
-const COLUMNS: &str = "activity_id, namespace, name, uid, generation, display_name, enabled, \
+pub(crate) const COLUMNS: &str = "activity_id, namespace, name, uid, generation, display_name, enabled, \
                        event_type, spec";
 
 impl Store {

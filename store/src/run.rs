@@ -2,20 +2,20 @@
 
 use chrono::{DateTime, Utc};
 use domain::{ActivityId, RunId, RunOutcome, TriggerKey};
-use sqlx::FromRow;
+use sqlx::postgres::PgRow;
 use sqlx::types::Json;
+use sqlx::{FromRow, Row as _};
 use uuid::Uuid;
 
 use crate::bounded::bounded;
-use crate::{Error, Store};
+use crate::definition::COLUMNS as DEFINITION_COLUMNS;
+use crate::{Error, MirrorRow, Store};
 
 /// A run that begins.
 #[derive(Debug, Clone, PartialEq)]
 pub struct NewRun {
     /// The activity.
     pub activity: ActivityId,
-    /// Its name at this time.
-    pub activity_name: String,
     /// What started it.
     pub trigger: TriggerKey,
     /// When it began.
@@ -36,10 +36,10 @@ impl NewRun {
 }
 
 /// Whether a run begins.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub enum Begun {
-    /// It is this workflow's to carry out.
-    Here,
+    /// It is this workflow's to carry out, as this definition says; `None` when that is deleted.
+    Here(Option<MirrorRow>),
     /// Another workflow carried it out, with this outcome.
     EndedBefore(RunOutcome),
 }
@@ -186,33 +186,47 @@ pub(crate) const COLUMNS: &str = "run_id, activity_id, activity_name, trigger_ke
                        prompt_tokens, completion_tokens, instruction_milliseconds, \
                        coalesce(scheduled_for, fired_at, created_at) as sort_time";
 
+/// Whether a run was entered, and its definition.
+fn entered(row: &PgRow) -> Result<(bool, Option<MirrorRow>), sqlx::Error> {
+    let is_declared = row.try_get::<Option<Uuid>, _>("activity_id")?.is_some();
+    let definition = is_declared.then(|| MirrorRow::from_row(row)).transpose()?;
+    Ok((row.try_get("is_entered")?, definition))
+}
+
 impl Store {
-    /// Enters a run as Running, or says that it has ended before. May be repeated.
+    /// Enters a run as Running and reads its definition, or says that it has ended before. May be
+    /// repeated. The run has the name that its definition has at this time, and its activity's id
+    /// where there is none.
     ///
     /// A run that ended in another workflow is one that Temporal has forgotten, because it was
     /// restored from a backup or emptied: the ledger's word counts. A row that was taken for
     /// missed or skipped, or whose workflow is lost, gives way to the run that happens after all.
     pub async fn begin_run(&self, run: &NewRun) -> Result<Begun, Error> {
-        let entered: Option<bool> = sqlx::query_scalar(
-            "insert into activity_runs
-               (run_id, activity_id, activity_name, trigger_kind, trigger_key, scheduled_for,
-                fired_at, outcome, workflow_id, workflow_run_id, trace_id)
-             values ($1, $2, $3, $4, $5, $6, $7, 'Running', $8, $9, $10)
-             on conflict (run_id) do update set
-               fired_at = excluded.fired_at, completed_at = null, outcome = 'Running',
-               evidence = case when activity_runs.outcome <> 'Running'
-                 then coalesce(activity_runs.evidence, '[]') || jsonb_build_array(
-                   'it had been entered as ' || activity_runs.outcome
-                   || ', and began after all') end,
-               error = null, workflow_id = excluded.workflow_id,
-               workflow_run_id = excluded.workflow_run_id
-             where activity_runs.outcome not in ('Succeeded', 'Failed')
-               and activity_runs.workflow_run_id is distinct from excluded.workflow_run_id
-             returning true",
-        )
+        let row = sqlx::query(sqlx::AssertSqlSafe(format!(
+            "with definition as (
+               select {DEFINITION_COLUMNS} from activity_definitions where activity_id = $2),
+             entered as (
+               insert into activity_runs
+                 (run_id, activity_id, activity_name, trigger_kind, trigger_key, scheduled_for,
+                  fired_at, outcome, workflow_id, workflow_run_id, trace_id)
+               values ($1, $2, coalesce((select display_name from definition), $2::text), $3, $4,
+                       $5, $6, 'Running', $7, $8, $9)
+               on conflict (run_id) do update set
+                 fired_at = excluded.fired_at, completed_at = null, outcome = 'Running',
+                 evidence = case when activity_runs.outcome <> 'Running'
+                   then coalesce(activity_runs.evidence, '[]') || jsonb_build_array(
+                     'it had been entered as ' || activity_runs.outcome
+                     || ', and began after all') end,
+                 error = null, workflow_id = excluded.workflow_id,
+                 workflow_run_id = excluded.workflow_run_id
+               where activity_runs.outcome not in ('Succeeded', 'Failed')
+                 and activity_runs.workflow_run_id is distinct from excluded.workflow_run_id
+               returning true)
+             select exists (select from entered) as is_entered, definition.*
+             from (select) as always left join definition on true"
+        )))
         .bind(run.run_id().as_uuid())
         .bind(run.activity.as_uuid())
-        .bind(&run.activity_name)
         .bind(run.trigger.kind().as_str())
         .bind(run.trigger.to_string())
         .bind(run.trigger.scheduled_for())
@@ -220,11 +234,13 @@ impl Store {
         .bind(&run.workflow_id)
         .bind(&run.workflow_run_id)
         .bind(&run.trace_id)
-        .fetch_optional(&self.pool)
+        .fetch_one(&self.pool)
         .await
         .map_err(Error::query("enter a run"))?;
-        if entered.is_some() {
-            return Ok(Begun::Here);
+        let (is_entered, definition) =
+            entered(&row).map_err(Error::query("read what a run begins with"))?;
+        if is_entered {
+            return Ok(Begun::Here(definition));
         }
         let ended_elsewhere: Option<String> = sqlx::query_scalar(
             "select outcome from activity_runs
@@ -236,7 +252,7 @@ impl Store {
         .fetch_optional(&self.pool)
         .await
         .map_err(Error::query("read a run that begins"))?;
-        ended_elsewhere.map_or(Ok(Begun::Here), |outcome| {
+        ended_elsewhere.map_or(Ok(Begun::Here(definition)), |outcome| {
             outcome
                 .parse()
                 .map(Begun::EndedBefore)

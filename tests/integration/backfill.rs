@@ -65,7 +65,6 @@ impl Hourly {
     async fn became(&self, at: i64, outcome: RunOutcome) -> Result<()> {
         let run = NewRun {
             activity: self.activity,
-            activity_name: NAME.to_owned(),
             trigger: TriggerKey::Schedule(hour(at)),
             fired_at: hour(at),
             workflow_id: "made-up".to_owned(),

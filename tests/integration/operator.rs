@@ -138,7 +138,6 @@ async fn a_deleted_definition_takes_its_schedule_and_row_and_leaves_its_history(
     let activity = object.activity_id().unwrap();
     let run = NewRun {
         activity,
-        activity_name: "daily".to_owned(),
         trigger: TriggerKey::Manual {
             request_id: "once".to_owned(),
         },
@@ -271,7 +270,6 @@ async fn the_status_says_when_the_last_run_was_and_how_it_ended() -> Result<()> 
         .await?;
     let run = NewRun {
         activity: object.activity_id().unwrap(),
-        activity_name: "by-hand".to_owned(),
         trigger: TriggerKey::Manual {
             request_id: "once".to_owned(),
         },

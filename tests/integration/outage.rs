@@ -36,7 +36,6 @@ async fn a_run_that_ends_while_nobody_listens_is_told_of_all_the_same() -> Resul
         .await?;
     let run = NewRun {
         activity: object.activity_id().context("no id")?,
-        activity_name: "daily".to_owned(),
         trigger: TriggerKey::Schedule(Utc::now()),
         fired_at: Utc::now(),
         workflow_id: "activity-run".to_owned(),

@@ -21,7 +21,6 @@ pub(super) async fn enter_run(
 ) -> Result<NewRun> {
     let run = NewRun {
         activity,
-        activity_name: "daily-report".into(),
         trigger: TriggerKey::Schedule(time),
         fired_at: time,
         workflow_id: format!("activity-run-{activity}"),

@@ -231,7 +231,6 @@ impl Story {
     ) -> Result<RunId> {
         let run = NewRun {
             activity,
-            activity_name: self.name_of(activity).await?,
             workflow_id: format!("activity-run-{activity}-{}", time.format("%FT%TZ")),
             workflow_run_id: Uuid::new_v4().to_string(),
             trace_id: Some(Uuid::new_v4().simple().to_string()),

@@ -164,7 +164,6 @@ async fn a_replay_starts_what_never_started_and_nothing_else() -> Result<()> {
 async fn enter(bench: &Bench, activity: ActivityId, event_id: &str) -> Result<()> {
     let run = NewRun {
         activity,
-        activity_name: "late".to_owned(),
         trigger: TriggerKey::Event {
             source: "users".to_owned(),
             event_id: event_id.to_owned(),

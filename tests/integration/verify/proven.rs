@@ -189,7 +189,6 @@ impl Proven {
         let number = i64::try_from(known.len())?;
         let run = NewRun {
             activity: self.activity,
-            activity_name: NAME.to_owned(),
             trigger: TriggerKey::Manual {
                 request_id: request_id.to_owned(),
             },

@@ -152,7 +152,6 @@ fn because(owner: PauseOwner) -> Pause {
 async fn fail_run(proven: &Proven, activity: ActivityId) -> Result<()> {
     let run = NewRun {
         activity,
-        activity_name: "unlucky".to_owned(),
         trigger: TriggerKey::Manual {
             request_id: "unlucky".to_owned(),
         },

@@ -28,17 +28,19 @@ impl LedgerActivities {
     }
 
     async fn begin(&self, start: &RunStart) -> Result<RunPlan, StepError> {
-        let (begun, row) = self.enter(start).await?;
-        if let Begun::EndedBefore(outcome) = begun {
-            tracing::warn!(
-                workflow_id = start.workflow_id, %outcome,
-                "the run has ended before, in a workflow that Temporal has forgotten"
-            );
-            return Ok(RunPlan {
-                ended_before: Some(outcome.as_str().to_owned()),
-                ..RunPlan::default()
-            });
-        }
+        let row = match self.enter(start).await? {
+            Begun::Here(row) => row,
+            Begun::EndedBefore(outcome) => {
+                tracing::warn!(
+                    workflow_id = start.workflow_id, %outcome,
+                    "the run has ended before, in a workflow that Temporal has forgotten"
+                );
+                return Ok(RunPlan {
+                    ended_before: Some(outcome.as_str().to_owned()),
+                    ..RunPlan::default()
+                });
+            }
+        };
         let Some(row) = row else {
             return Ok(plan::refusal(StepError::DefinitionDeleted.to_string()));
         };
@@ -86,12 +88,8 @@ impl LedgerActivities {
     }
 
     /// Enters the run as Running, unless it is entered already.
-    async fn enter(&self, start: &RunStart) -> Result<(Begun, Option<MirrorRow>), StepError> {
-        let activity = start.request.activity();
-        let row = self.services.store.definition(activity).await?;
-        let run = new_run(start, activity, row.as_ref())?;
-        let begun = self.services.store.begin_run(&run).await?;
-        Ok((begun, row))
+    async fn enter(&self, start: &RunStart) -> Result<Begun, StepError> {
+        Ok(self.services.store.begin_run(&new_run(start)?).await?)
     }
 
     async fn end(&self, input: &EndRun) -> Result<(), StepError> {
@@ -156,14 +154,9 @@ fn logged(step: &'static str) -> impl Fn(StepError) -> ActivityError {
     }
 }
 
-fn new_run(
-    start: &RunStart,
-    activity: ActivityId,
-    row: Option<&MirrorRow>,
-) -> Result<NewRun, StepError> {
+fn new_run(start: &RunStart) -> Result<NewRun, StepError> {
     Ok(NewRun {
-        activity,
-        activity_name: row.map_or_else(|| activity.to_string(), |row| row.display_name.clone()),
+        activity: start.request.activity(),
         trigger: start.trigger_key().map_err(StepError::InvalidStart)?,
         fired_at: start.fired_at,
         workflow_id: start.workflow_id.clone(),
