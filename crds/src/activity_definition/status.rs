@@ -22,7 +22,8 @@ pub struct ActivityDefinitionStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub schedule_id: Option<String>,
 
-    /// The next expected run, computed from the spec and not from Temporal.
+    /// The next expected run, computed from the spec and not from Temporal. Where a run does not
+    /// begin, its time stays here for one to two minutes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub next_run_time: Option<DateTime<Utc>>,
 

@@ -15,11 +15,12 @@ use super::status::Outcome;
 use crate::Context;
 
 /// How long after its time a run that has not begun makes us look at the earliest, so that
-/// `nextRunTime` is not in the past.
-const NEXT_RUN_SHOWN: TimeDelta = TimeDelta::seconds(4);
+/// `nextRunTime` does not stay in the past. A thousand that are due together have all begun by then, and
+/// to look at them meanwhile would keep the last ones waiting.
+const NEXT_RUN_SHOWN: TimeDelta = TimeDelta::minutes(1);
 
-/// How much later it may be: of a thousand that are due together most begin by themselves meanwhile.
-const NEXT_RUN_SHOWN_WITHIN: Duration = Duration::from_secs(55);
+/// How much later it may be, so that not all are looked at in the same second.
+const NEXT_RUN_SHOWN_WITHIN: Duration = Duration::from_mins(1);
 
 /// What was seen of one definition's world, each part with its own failure.
 #[derive(Debug)]
